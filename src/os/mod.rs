@@ -1,6 +1,12 @@
 //! Clock, randomness, threads, boot id and process id: the seam between the engine and the rest of
 //! the operating system. Tests replace it and step background work on one thread.
 
+pub(crate) mod real;
+#[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
+mod tests;
+
 use std::thread::JoinHandle;
 
 use crate::base::Result;

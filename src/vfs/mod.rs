@@ -5,6 +5,11 @@
 //!
 //! Errors name the file and carry errno; a full disk or quota is `NoSpace`.
 
+mod mapped;
+pub(crate) mod posix;
+#[cfg(test)]
+pub(crate) mod sim;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,0 +1,1 @@
+//! A strict file system in memory, for tests.
