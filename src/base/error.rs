@@ -68,8 +68,15 @@ impl Error {
     /// An error of `kind` that names no file.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        let detail =
-            Detail { kind, message, file_id: 0, offset: 0, detail0: 0, os_errno: 0, latched: false };
+        let detail = Detail {
+            kind,
+            message,
+            file_id: 0,
+            offset: 0,
+            detail0: 0,
+            os_errno: 0,
+            latched: false,
+        };
         Self { detail: Arc::new(detail) }
     }
 
