@@ -121,10 +121,8 @@ pub(crate) fn len_u32(bytes: &[u8]) -> u32 {
 /// A number that the caller knows to be below 2^32; asserts it.
 #[inline]
 pub(crate) fn u32_of(n: usize) -> u32 {
-    match u32::try_from(n) {
-        Ok(n) => n,
-        Err(_) => panic!("length {n} does not fit 32 bits"),
-    }
+    let Ok(n) = u32::try_from(n) else { panic!("length {n} does not fit 32 bits") };
+    n
 }
 
 /// A u64 as an index into memory; an error where memory is smaller than that.

@@ -14,5 +14,5 @@ pub(crate) mod mutant;
 pub(crate) mod options;
 
 pub(crate) use cursor::Cursor;
-pub(crate) use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result};
 pub(crate) use key::{Entry, FileNumber, KeyspaceId, Kind, Level, Lsn};

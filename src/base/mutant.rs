@@ -12,7 +12,13 @@ pub(crate) fn mutant(name: &str) -> bool {
 
 /// Whether the named bug is switched on: never, in this build.
 #[cfg(not(lsmer_mutants))]
-#[inline(always)]
+#[inline]
 pub(crate) const fn mutant(_name: &str) -> bool {
     false
+}
+
+/// Gives other threads time to do what a mutant fears; only mutants call it.
+#[allow(clippy::disallowed_methods, reason = "never runs in an ordinary build")]
+pub(crate) fn dawdle() {
+    std::thread::sleep(std::time::Duration::from_micros(200));
 }

@@ -1,1 +1,30 @@
-//! Memory and threads at the lowest level: atomics, regions, prefetch, epoch cells, parking.
+//! Memory and waiting at the lowest level: atomics, regions, prefetch, epoch cells, parking.
+//!
+//! Nothing here knows what is stored. Everything may be used by any number of threads at once.
+//! Two rules hold throughout: nothing blocks under a pin, and nothing of value is dropped under a
+//! pin (it goes to a [`Garbage`] queue, which a background thread empties).
+
+pub(crate) mod atomic;
+pub(crate) mod epoch;
+pub(crate) mod fork;
+
+mod budget;
+mod counter;
+mod garbage;
+mod parking;
+mod prefetch;
+mod region;
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests;
+
+pub(crate) use budget::Budget;
+pub(crate) use counter::Counter;
+pub(crate) use epoch::EpochCell;
+pub(crate) use garbage::Garbage;
+pub(crate) use parking::{Deadline, Parking};
+pub(crate) use prefetch::prefetch;
+pub(crate) use region::{Region, advise_huge};
