@@ -201,7 +201,9 @@ pub(super) fn is_mapping_safe(fd: BorrowedFd<'_>) -> io::Result<bool> {
     retry(|| unsafe { libc::fstatfs64(fd.as_raw_fd(), found.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so the whole result is filled in.
     let kind = unsafe { found.assume_init() }.f_type;
-    Ok(kind == libc::EXT4_SUPER_MAGIC || kind == libc::TMPFS_MAGIC)
+    // The type of the field and that of the constants differ between C libraries.
+    let safe = [i128::from(libc::EXT4_SUPER_MAGIC), i128::from(libc::TMPFS_MAGIC)];
+    Ok(safe.contains(&i128::from(kind)))
 }
 
 /// Whether mapped stores are safe on the file system of `fd`: not known here.

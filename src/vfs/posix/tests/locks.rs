@@ -13,7 +13,7 @@ use super::super::PosixVfs;
 use super::super::lock::TABLE;
 use super::content;
 use crate::base::ErrorKind;
-use crate::vfs::{Dir, DirLock, LockMode, Vfs};
+use crate::vfs::{DirLock, LockMode, Vfs};
 
 const OWNER: u32 = 77;
 
