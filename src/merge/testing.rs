@@ -1,0 +1,155 @@
+//! Test doubles: cursors over vectors, a faulty cursor, and a small random number generator.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::key::compare;
+use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
+
+/// An owned entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Owned {
+    pub(crate) key: Vec<u8>,
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+    pub(crate) expiry_ms: u64,
+    pub(crate) value: Vec<u8>,
+}
+
+impl Owned {
+    pub(crate) fn put(key: &[u8], number: u64, value: &[u8]) -> Self {
+        let (key, value) = (key.to_vec(), value.to_vec());
+        Self { key, number, kind: Kind::Put, expiry_ms: 0, value }
+    }
+
+    pub(crate) fn delete(key: &[u8], number: u64) -> Self {
+        Self { kind: Kind::Delete, ..Self::put(key, number, b"") }
+    }
+
+    pub(crate) fn of(entry: Entry<'_>) -> Self {
+        let Entry { key, number, kind, expiry_ms, value } = entry;
+        Self { key: key.to_vec(), number, kind, expiry_ms, value: value.to_vec() }
+    }
+
+    pub(crate) fn borrow(&self) -> Entry<'_> {
+        let Self { key, number, kind, expiry_ms, value } = self;
+        Entry { key, number: *number, kind: *kind, expiry_ms: *expiry_ms, value }
+    }
+}
+
+/// Sorts into internal order.
+pub(crate) fn sort(entries: &mut [Owned]) {
+    entries.sort_by(|a, b| compare((&a.key, a.number), (&b.key, b.number)));
+}
+
+/// A cursor over a sorted vector.
+pub(crate) struct VecCursor {
+    entries: Vec<Owned>,
+    at: Option<usize>,
+}
+
+impl VecCursor {
+    pub(crate) fn new(mut entries: Vec<Owned>) -> Self {
+        sort(&mut entries);
+        Self { entries, at: None }
+    }
+
+    fn place(&self, key: &[u8], number: u64) -> usize {
+        self.entries.partition_point(|e| compare((&e.key, e.number), (key, number)).is_lt())
+    }
+
+    fn stand(&mut self, at: Option<usize>) {
+        self.at = at.filter(|&at| at < self.entries.len());
+    }
+}
+
+impl Cursor for VecCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.stand(Some(0));
+        Ok(())
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        self.stand(self.entries.len().checked_sub(1));
+        Ok(())
+    }
+    fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.stand(Some(self.place(key, number)));
+        Ok(())
+    }
+    fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.stand(self.place(key, number).checked_sub(1));
+        Ok(())
+    }
+    fn next(&mut self) -> Result<()> {
+        self.stand(self.at.map(|at| at + 1));
+        Ok(())
+    }
+    fn prev(&mut self) -> Result<()> {
+        self.stand(self.at.and_then(|at| at.checked_sub(1)));
+        Ok(())
+    }
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.at.map(|at| self.entries[at].borrow())
+    }
+}
+
+/// Counts moves of a cursor, and fails the one that makes the count reach `fail_at`.
+pub(crate) struct FaultyCursor {
+    pub(crate) inner: VecCursor,
+    pub(crate) moves: Arc<AtomicU64>,
+    pub(crate) fail_at: u64,
+}
+
+impl FaultyCursor {
+    fn step(&mut self, step: impl FnOnce(&mut VecCursor) -> Result<()>) -> Result<()> {
+        if self.moves.fetch_add(1, Ordering::Relaxed) + 1 == self.fail_at {
+            self.inner.at = None;
+            return Err(Error::new(ErrorKind::Io, "injected"));
+        }
+        step(&mut self.inner)
+    }
+}
+
+impl Cursor for FaultyCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.step(VecCursor::seek_first)
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        self.step(VecCursor::seek_last)
+    }
+    fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.step(|inner| inner.seek_ge(key, number))
+    }
+    fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.step(|inner| inner.seek_lt(key, number))
+    }
+    fn next(&mut self) -> Result<()> {
+        self.step(VecCursor::next)
+    }
+    fn prev(&mut self) -> Result<()> {
+        self.step(VecCursor::prev)
+    }
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.inner.entry()
+    }
+}
+
+/// xorshift64*: repeatable by its seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        usize::try_from((self.next() >> 33) % n as u64).unwrap()
+    }
+}
