@@ -1,0 +1,154 @@
+//! One log segment while it is prepared and filled.
+//!
+//! Mapped segments are stored into by every writer, at places that do not overlap; written ones by
+//! one leader at a time. Whether space is left, in which order records are stored and when to sync
+//! is the engine's business.
+//!
+//! Invariants: L4, part 1 and the file's name are durable before anybody names the segment; L5, a
+//! sync that begins at place 0 covers part 2 as well, so a record that is known to be durable never
+//! lies in a segment without a base.
+//!
+//! Any thread; the methods say who may call them at once.
+
+use std::sync::Arc;
+
+use super::header::{self, COPY_BYTES, PART2_AT, Place, SEGMENT_HEAD_BYTES, SegmentSpec};
+use crate::base::{FileNumber, Result, filename};
+use crate::record::{self, HEADER_BYTES};
+use crate::vfs::{Dir, File, LogMap};
+
+/// Zeros are written in pieces of this many bytes.
+const ZERO_PIECE_BYTES: usize = 64 << 10;
+static ZEROS: [u8; ZERO_PIECE_BYTES] = [0; ZERO_PIECE_BYTES];
+
+/// A prepared or installed segment.
+pub(crate) struct Segment {
+    spec: SegmentSpec,
+    file: Arc<dyn File>,
+    map: Option<Arc<dyn LogMap>>,
+}
+
+impl Segment {
+    /// Creates the file, allocates all its space, stores part 1 twice and makes it durable, the
+    /// name included.
+    ///
+    /// After an error the file is removed again if that is possible; what stays is deleted at the
+    /// next open, because nobody names it.
+    pub(crate) fn prepare(dir: &dyn Dir, spec: SegmentSpec, mapped: bool) -> Result<Arc<Self>> {
+        assert!(spec.number.0 != 0 && spec.capacity % 8 == 0, "a segment's number and capacity");
+        let name = filename::log(spec.number);
+        let file = dir.create(&name)?;
+        match Self::fill_head(dir, &*file, &spec, mapped) {
+            Ok(map) => Ok(Arc::new(Self { spec, file, map })),
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = dir.remove(&name);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill_head(
+        dir: &dyn Dir,
+        file: &dyn File,
+        spec: &SegmentSpec,
+        mapped: bool,
+    ) -> Result<Option<Arc<dyn LogMap>>> {
+        let file_bytes = SEGMENT_HEAD_BYTES + spec.capacity;
+        file.allocate(file_bytes)?;
+        file.write_at(&header::encode_copy(spec).repeat(2), 0)?;
+        file.sync()?;
+        dir.sync()?;
+        if mapped { Ok(Some(file.map(file_bytes)?)) } else { Ok(None) }
+    }
+
+    /// The number in the file's name.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.spec.number
+    }
+
+    /// The seed of the records' checksums.
+    pub(crate) fn salt(&self) -> u32 {
+        self.spec.salt
+    }
+
+    /// Bytes for records.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.spec.capacity
+    }
+
+    /// Whether writers store their own records.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.map.is_some()
+    }
+
+    /// The mapping, for populating ahead of the writers and releasing behind them. Its offsets are
+    /// the file's: a place plus [`SEGMENT_HEAD_BYTES`].
+    pub(crate) fn map(&self) -> Option<&Arc<dyn LogMap>> {
+        self.map.as_ref()
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Stores part 2 in both copies: any number of helpers at once, if all store the same.
+    ///
+    /// Cannot fail in a mapped segment. Durable after a [`Segment::sync`] that begins at place 0.
+    pub(crate) fn store_base(&self, place: &Place) -> Result<()> {
+        let words = header::encode_place(place, self.spec.salt);
+        for at in [PART2_AT, COPY_BYTES + PART2_AT] {
+            match &self.map {
+                Some(map) => map.store_words(at as u64, &words),
+                None => self.file.write_at(&bytes_of(&words), at as u64)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a record into a mapped segment: body first, then header, so that a header that is
+    /// there after the death of the process has its body. Asserts that the segment is mapped.
+    pub(crate) fn store_record(&self, place: u64, header: &[u8; HEADER_BYTES], body: &[u8]) {
+        let Some(map) = &self.map else { panic!("L3: records are stored into mapped segments") };
+        let at = SEGMENT_HEAD_BYTES + place;
+        map.store(at + record::HEADER_BYTES as u64, body);
+        map.store(at, header);
+    }
+
+    /// Stores words into a mapped segment by atomic stores: for records that several helpers store
+    /// at once. Asserts that the segment is mapped.
+    pub(crate) fn store_words(&self, place: u64, words: &[u64]) {
+        let Some(map) = &self.map else { panic!("L3: records are stored into mapped segments") };
+        map.store_words(SEGMENT_HEAD_BYTES + place, words);
+    }
+
+    /// Writes `bytes` at `place`; one caller at a time. After an error any part may be written.
+    pub(crate) fn write_at(&self, place: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_at(bytes, SEGMENT_HEAD_BYTES + place)
+    }
+
+    /// Makes the places `[from, to)` durable, and part 2 as well if `from` is 0; one caller at a
+    /// time. A segment's first sync therefore begins at 0. A failure is final.
+    pub(crate) fn sync(&self, from: u64, to: u64) -> Result<()> {
+        let Some(map) = &self.map else { return self.file.sync() };
+        let begin = if from == 0 { 0 } else { SEGMENT_HEAD_BYTES + from };
+        map.sync(begin, SEGMENT_HEAD_BYTES + to)
+    }
+
+    /// Writes zeros to the places `[from, to)` of a written segment, which hold nothing yet, so
+    /// that a later sync finds the space initialised. Not durable before a [`Segment::sync`].
+    pub(crate) fn zero_ahead(&self, from: u64, to: u64) -> Result<()> {
+        let mut at = from;
+        while at < to {
+            let n = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZERO_PIECE_BYTES);
+            self.write_at(at, &ZEROS[..n])?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}

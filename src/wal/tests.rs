@@ -1,0 +1,379 @@
+//! Logs as the engine would write them, for the tests of replay, with a note of all that is in
+//! them.
+
+mod damage;
+mod head;
+mod links;
+mod page;
+mod power;
+mod torn;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::base::{Error, ErrorKind, FileNumber, KeyspaceId, Kind, Lsn, Result, filename};
+use crate::batch::{self, Op};
+use crate::manifest::testing::{MOUNT_ID, MemDir};
+use crate::record::{self, HEADER_BYTES, Header, RecordKind, Successor};
+
+const BOOT: u128 = 0x00b0_0700;
+const OTHER_BOOT: u128 = 0x00b0_0701;
+const EDITS: u64 = 5;
+const HEAD: usize = 8192;
+
+/// A record that was written.
+#[derive(Clone, Debug)]
+struct Written {
+    file: FileNumber,
+    offset: usize,
+    /// Bytes of the file that the record's checksums cover, from `offset` on.
+    covered: usize,
+    header: Header,
+    keys: Vec<String>,
+}
+
+/// A log while it is written. Every record claims what is true of it.
+struct TestLog {
+    dir: MemDir,
+    mapped: bool,
+    capacity: u64,
+    segment: Arc<Segment>,
+    older: Vec<Arc<Segment>>,
+    places: Vec<(FileNumber, Place)>,
+    tail: Lsn,
+    synced: Lsn,
+    written: Vec<Written>,
+}
+
+/// What a replay gave: all keys in order, and the outcome.
+struct Replayed {
+    keys: Vec<String>,
+    outcome: ReplayOutcome,
+}
+
+fn spec(number: u64, capacity: u64) -> SegmentSpec {
+    SegmentSpec {
+        number: FileNumber(number),
+        salt: 0x5a17_0000 + u32::try_from(number).unwrap(),
+        capacity,
+        boot_id: BOOT,
+        mount_id: MOUNT_ID,
+        edit_count: EDITS,
+    }
+}
+
+fn key_bytes(key: &str) -> Vec<u8> {
+    let op = Op {
+        kind: Kind::Put,
+        keyspace: KeyspaceId(0),
+        expiry_ms: 0,
+        key: key.as_bytes(),
+        value: b"value",
+    };
+    let mut out = vec![0; batch::entry_bytes(&op)];
+    batch::encode_entry(&mut out, &op);
+    out
+}
+
+impl TestLog {
+    /// A first segment, number 10, based at the floor 64.
+    fn new(mapped: bool) -> Self {
+        Self::with_capacity(mapped, 1024)
+    }
+
+    fn with_capacity(mapped: bool, capacity: u64) -> Self {
+        let dir = MemDir::default();
+        let segment = Segment::prepare(&dir, spec(10, capacity), mapped).unwrap();
+        let place = Place { base: FLOOR, predecessor: None, synced: Lsn(0) };
+        segment.store_base(&place).unwrap();
+        let places = vec![(FileNumber(10), place)];
+        let written = Vec::new();
+        let older = Vec::new();
+        Self { dir, mapped, capacity, segment, older, places, tail: FLOOR, synced: Lsn(0), written }
+    }
+
+    fn base(&self) -> Lsn {
+        self.places.last().unwrap().1.base
+    }
+
+    /// A BATCH record with one entry for each key.
+    fn put(&mut self, keys: &[&str]) -> &mut Self {
+        let body: Vec<u8> = keys.iter().flat_map(|key| key_bytes(key)).collect();
+        let mut header = self.header(RecordKind::Batch, &body);
+        header.entries = u32::try_from(keys.len()).unwrap();
+        self.store(header, &body, keys)
+    }
+
+    /// A SKIP record with `body_bytes` bytes that mean nothing.
+    fn skip(&mut self, body_bytes: usize) -> &mut Self {
+        let body = vec![0; body_bytes];
+        let header = Header { payload_crc: 0, ..self.header(RecordKind::Skip, &body) };
+        self.store(header, &body, &[])
+    }
+
+    /// Syncs everything, the oldest segment first.
+    fn sync(&mut self) -> &mut Self {
+        for segment in self.older.drain(..) {
+            segment.sync(0, segment.capacity()).unwrap();
+        }
+        let from = self.synced.0.saturating_sub(self.base().0);
+        self.segment.sync(from, self.tail.0 - self.base().0).unwrap();
+        self.synced = self.tail;
+        self
+    }
+
+    fn mark(&mut self) -> &mut Self {
+        self.sync();
+        let bytes = record::encode_mark(self.tail, self.segment.salt());
+        self.store_whole(&bytes)
+    }
+
+    fn end(&mut self) -> &mut Self {
+        self.sync();
+        let bytes = record::encode_end(self.tail, self.segment.salt());
+        self.store_whole(&bytes);
+        self.sync()
+    }
+
+    /// Seals, and installs the next segment, in the order of the engine.
+    fn seal(&mut self) -> &mut Self {
+        self.seal_without_base();
+        let (number, base) = (self.segment.number(), self.tail);
+        let before = &self.places[self.places.len() - 2];
+        let predecessor = Predecessor { number: before.0, base: before.1.base, end: base };
+        let place = Place { base, predecessor: Some(predecessor), synced: Lsn(0) };
+        self.segment.store_base(&place).unwrap();
+        *self.places.last_mut().unwrap() = (number, place);
+        self
+    }
+
+    /// Seals; the next segment has no part 2 yet.
+    fn seal_without_base(&mut self) -> &mut Self {
+        let next = self.segment.number().0 + 1;
+        let next = Segment::prepare(&self.dir, spec(next, self.capacity), self.mapped).unwrap();
+        let successor =
+            Successor { number: next.number(), base: self.tail.plus(record::SEAL_BYTES as u64) };
+        let bytes = record::encode_seal(self.tail, successor, self.segment.salt());
+        self.store_whole(&bytes);
+        let place = Place { base: self.tail, predecessor: None, synced: Lsn(0) };
+        self.places.push((next.number(), place));
+        self.older.push(std::mem::replace(&mut self.segment, next));
+        self
+    }
+
+    /// Opens again after a clean end: the next log names the one before and its end, durably.
+    fn reopen(&mut self) -> &mut Self {
+        let next = self.segment.number().0 + 1;
+        let segment = Segment::prepare(&self.dir, spec(next, self.capacity), self.mapped).unwrap();
+        let before = self.places.last().unwrap();
+        let predecessor = Predecessor { number: before.0, base: before.1.base, end: self.tail };
+        let place = Place { base: self.tail, predecessor: Some(predecessor), synced: self.tail };
+        segment.store_base(&place).unwrap();
+        segment.sync(0, 0).unwrap();
+        self.places.push((segment.number(), place));
+        self.older.push(std::mem::replace(&mut self.segment, segment));
+        self
+    }
+
+    fn header(&self, kind: RecordKind, body: &[u8]) -> Header {
+        Header {
+            length: u32::try_from(HEADER_BYTES + body.len()).unwrap(),
+            entries: 0,
+            lsn: self.tail,
+            synced: self.synced,
+            completed: self.tail,
+            kind,
+            flags: 0,
+            payload_crc: record::payload_crc(self.segment.salt(), body),
+        }
+    }
+
+    fn store(&mut self, header: Header, body: &[u8], keys: &[&str]) -> &mut Self {
+        let place = self.tail.0 - self.base().0;
+        let raw = record::encode_header(&header, self.segment.salt());
+        if self.mapped {
+            self.segment.store_record(place, &raw, body);
+        } else {
+            self.segment.write_at(place, &[&raw, body].concat()).unwrap();
+        }
+        let covered = if header.kind == RecordKind::Skip { 48 } else { 48 + body.len() };
+        self.written.push(Written {
+            file: self.segment.number(),
+            offset: HEAD + usize::try_from(place).unwrap(),
+            covered,
+            header,
+            keys: keys.iter().map(|&key| key.to_owned()).collect(),
+        });
+        self.tail = header.end();
+        self
+    }
+
+    fn store_whole(&mut self, bytes: &[u8]) -> &mut Self {
+        let header = record::decode_header(bytes, self.segment.salt()).unwrap();
+        self.store(header, &bytes[HEADER_BYTES..], &[])
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.written.iter().flat_map(|record| record.keys.clone()).collect()
+    }
+}
+
+/// The floor of all test logs.
+const FLOOR: Lsn = Lsn(64);
+
+fn logs_in(dir: &MemDir) -> Vec<FileNumber> {
+    let names = dir.files().into_iter();
+    let numbers = names.filter_map(|(name, _)| match filename::parse(&name) {
+        Some(filename::FileName::Log(number)) => Some(number),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+fn input(logs: &[FileNumber], boot_id: u128) -> ReplayInput<'_> {
+    ReplayInput {
+        floor: FLOOR,
+        synced: Lsn(0),
+        edit_count: EDITS,
+        manifest_number: FileNumber(3),
+        boot_id,
+        mount_id: MOUNT_ID,
+        logs,
+    }
+}
+
+fn replay_with(dir: &MemDir, input: &ReplayInput<'_>) -> Result<Replayed> {
+    let mut keys = Vec::new();
+    let mut last = input.floor;
+    let outcome = replay(dir, input, &mut |record| {
+        assert!(record.lsn >= last && record.end > record.lsn, "positions rise");
+        last = record.end;
+        let mut rest = record.body;
+        while let Some((op, n)) = batch::decode_entry(rest) {
+            keys.push(String::from_utf8(op.key.to_vec()).unwrap());
+            rest = &rest[n..];
+        }
+        Ok(())
+    })?;
+    assert!(outcome.end >= last && outcome.highest >= outcome.end);
+    Ok(Replayed { keys, outcome })
+}
+
+/// Replays after the death of the process.
+fn replay_here(dir: &MemDir) -> Result<Replayed> {
+    replay_with(dir, &input(&logs_in(dir), BOOT))
+}
+
+/// Replays on another boot of the machine.
+fn replay_elsewhere(dir: &MemDir) -> Result<Replayed> {
+    replay_with(dir, &input(&logs_in(dir), OTHER_BOOT))
+}
+
+fn refused(result: Result<Replayed>) -> Error {
+    match result {
+        Err(error) => error,
+        Ok(replayed) => panic!("replayed {:?}, {:?}", replayed.keys, replayed.outcome),
+    }
+}
+
+fn corrupt_at(result: Result<Replayed>) -> (u64, u64) {
+    let error = refused(result);
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    (error.file_id(), error.offset())
+}
+
+fn flip(dir: &MemDir, name: &str, at: usize) {
+    let mut bytes = dir.bytes(name);
+    bytes[at] ^= 1;
+    dir.set(name, bytes);
+}
+
+const BOTH_WAYS: [bool; 2] = [true, false];
+
+#[test]
+fn what_was_logged_comes_back_over_several_segments() {
+    for mapped in BOTH_WAYS {
+        let mut log = TestLog::new(mapped);
+        log.put(&["a", "b"]).skip(40).put(&["c"]).seal();
+        log.put(&["d"]).seal().put(&["", "e"]).mark();
+
+        for dir in [log.dir.after_process_death(), log.dir.clone()] {
+            let replayed = replay_here(&dir).unwrap();
+
+            assert_eq!(replayed.keys, log.keys());
+            assert_eq!(replayed.outcome.end, log.tail);
+            assert!(!replayed.outcome.clean);
+            let places: Vec<_> =
+                replayed.outcome.segments.iter().map(|s| (s.number, s.base)).collect();
+            let wanted: Vec<_> = log.places.iter().map(|(n, place)| (*n, place.base)).collect();
+            assert_eq!(places, wanted);
+            assert_eq!(replayed.outcome.obsolete, []);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_closed_ends_cleanly() {
+    for mapped in BOTH_WAYS {
+        let mut log = TestLog::new(mapped);
+        log.put(&["a"]).seal().put(&["b"]).end();
+
+        let replayed = replay_elsewhere(&log.dir.after_power_loss()).unwrap();
+
+        assert!(replayed.outcome.clean);
+        assert_eq!(replayed.outcome.cut, None);
+        assert_eq!(replayed.outcome.highest, log.tail);
+        assert_eq!(replayed.keys, ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_log_goes_on_behind_a_clean_end() {
+    for mapped in BOTH_WAYS {
+        let mut log = TestLog::new(mapped);
+        log.put(&["a"]).end().reopen().put(&["b"]);
+
+        let replayed = replay_here(&log.dir).unwrap();
+        assert_eq!(replayed.keys, ["a", "b"]);
+        assert!(!replayed.outcome.clean);
+
+        log.end();
+        assert!(replay_elsewhere(&log.dir.after_power_loss()).unwrap().outcome.clean);
+    }
+}
+
+#[test]
+fn no_log_at_all_ends_at_the_floor() {
+    let replayed = replay_here(&MemDir::default()).unwrap();
+
+    assert_eq!((replayed.outcome.end, replayed.outcome.highest), (FLOOR, FLOOR));
+    assert!(replayed.outcome.clean && replayed.outcome.cut.is_none());
+}
+
+#[test]
+fn an_error_of_the_receiver_ends_the_replay() {
+    let mut log = TestLog::new(true);
+    log.put(&["a"]).put(&["b"]);
+    let mut given = 0;
+
+    let logs = logs_in(&log.dir);
+    let result = replay(&log.dir, &input(&logs, BOOT), &mut |_| {
+        given += 1;
+        Err(Error::invalid("enough"))
+    });
+
+    assert_eq!(result.unwrap_err().message(), "enough");
+    assert_eq!(given, 1);
+}
+
+#[test]
+fn records_longer_than_the_window_come_back() {
+    let mut log = TestLog::with_capacity(true, 4 << 20);
+    let long = "k".repeat(60_000);
+    let keys = vec![long.as_str(); 40];
+    log.put(&["a"]).put(&keys).put(&["b"]).mark();
+
+    let replayed = replay_here(&log.dir).unwrap();
+
+    assert_eq!(replayed.keys, log.keys());
+}
