@@ -1,1 +1,166 @@
-//! Placeholder.
+//! The block cache: decoded blocks in memory under one byte budget, shared by all open tables.
+//!
+//! There is no hash table. Every open table owns [`Slots`], one slot a block; a lookup is one
+//! load of a slot and one compare-and-swap that pins the block. Misses, evictions and closing a
+//! table take the one lock here; a hit takes none.
+//!
+//! Eviction is CLOCK over a ring of resident blocks: a hit sets the block's reference bit if it
+//! is clear, the hand clears it and takes the first block whose bit was clear and that nobody
+//! pins. Pinned bytes stay charged, also when the table of the block is closed (C2).
+//!
+//! Not here: reading or decoding blocks. Any thread may call everything.
+//!
+//! Invariants, argued in [`slots`]:
+//! - C1: a chunk of slots is freed when its table is closed and none of its blocks is pinned.
+//! - C2: `used` counts every block from the moment it enters until its last pin is gone.
+//! - C3: the bytes of a slot are replaced only while its count is 0, under the lock.
+
+mod counters;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::base::coding::u32_of;
+
+use counters::Counter;
+use slots::Slot;
+pub(crate) use slots::{Pin, Slots};
+
+/// What a block costs beyond its bytes: ring place and allocator overhead.
+const BLOCK_OVERHEAD_BYTES: u64 = 48;
+
+/// Decoded blocks of all tables that were opened with it.
+pub(crate) struct BlockCache {
+    /// Bytes that may be resident. Written by `set_capacity`, read under the lock; no pairing,
+    /// because the lock orders everything that depends on it.
+    capacity_bytes: AtomicU64,
+    /// Bytes charged (C2). Changed and read by anybody, relaxed; residents are added under the
+    /// lock only, so that two fills cannot use the same room.
+    used_bytes: AtomicU64,
+    hits: Counter,
+    misses: Counter,
+    ring: Mutex<Ring>,
+}
+
+/// The resident blocks. A slot is in the ring exactly while its block is resident.
+#[derive(Default)]
+struct Ring {
+    places: Vec<Option<&'static Slot>>,
+    vacant: Vec<usize>,
+    hand: usize,
+}
+
+impl BlockCache {
+    /// A cache for `capacity_bytes` bytes of blocks, overhead included. With 0 nothing is kept.
+    pub(crate) fn new(capacity_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            capacity_bytes: AtomicU64::new(capacity_bytes),
+            used_bytes: AtomicU64::new(0),
+            hits: Counter::default(),
+            misses: Counter::default(),
+            ring: Mutex::new(Ring::default()),
+        })
+    }
+
+    /// Changes the budget in bytes; what is too much and not pinned is evicted before this returns.
+    pub(crate) fn set_capacity(&self, capacity_bytes: u64) {
+        let mut ring = self.ring.lock();
+        self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
+        self.make_room(&mut ring, 0);
+    }
+
+    /// The budget in bytes.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged now: resident blocks, slot chunks, and blocks that only pins keep (C2).
+    pub(crate) fn used(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lookups that found their block. A statistic: may be a little low with many threads.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.get()
+    }
+
+    /// Blocks that had to be read. A statistic, as [`Self::hits`].
+    pub(crate) fn misses(&self) -> u64 {
+        self.misses.get()
+    }
+
+    /// Holds `bytes` outside the ring: charged until the last pin goes, found by nobody.
+    ///
+    /// For readers that must not push others out, such as compactions.
+    pub(crate) fn private(self: &Arc<Self>, bytes: Box<[u8]>) -> Pin {
+        self.misses.add();
+        self.hold(bytes)
+    }
+
+    /// Charges and pins a block outside of all slots.
+    fn hold(self: &Arc<Self>, bytes: Box<[u8]>) -> Pin {
+        self.charge(charge_of(&bytes));
+        slots::solo(bytes, Arc::clone(self))
+    }
+
+    /// Evicts until `more` bytes fit, and tells whether they do.
+    ///
+    /// 1. The hand passes every place at most twice: once to clear bits, once to take.
+    /// 2. A block with a set bit loses the bit and stays.
+    /// 3. A pinned block stays: its bytes could not be freed anyway.
+    fn make_room(&self, ring: &mut Ring, more: u64) -> bool {
+        let capacity = self.capacity();
+        let mut steps = 2 * ring.places.len();
+        while self.used() + more > capacity {
+            if steps == 0 {
+                return false;
+            }
+            steps -= 1;
+            let at = ring.hand % ring.places.len();
+            ring.hand = at + 1;
+            let Some(slot) = ring.places[at] else { continue };
+            if slot.take_touched() || !slot.claim() {
+                continue;
+            }
+            ring.leave(at);
+            self.uncharge(slot.empty());
+        }
+        true
+    }
+
+    fn charge(&self, bytes: u64) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn uncharge(&self, bytes: u64) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Ring {
+    /// Gives a new block a place. One that was just left lies behind the hand, so the new block
+    /// is looked at only after a whole round.
+    fn enter(&mut self, slot: &'static Slot) -> usize {
+        let at = self.vacant.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[at] = Some(slot);
+        at
+    }
+
+    /// Empties a place.
+    fn leave(&mut self, at: usize) {
+        self.places[at] = None;
+        self.vacant.push(at);
+    }
+}
+
+fn charge_of(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + BLOCK_OVERHEAD_BYTES
+}

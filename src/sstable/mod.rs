@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Sorted table files (`NNNNNN.sst`): written once, then only read.
+//!
+//! A file holds one section for each of one or more keyspaces, each complete in itself: data
+//! blocks, block index, hash index for point reads, filter, properties. [`TableBuilder`] writes
+//! one; [`Table`] reads one, point by point or by [`TableCursor`], and [`Table::verify`] proves
+//! it. The format and its invariants T1 to T9 are in `docs/format.md`, chapter Table.
+//!
+//! Not here: when tables are made, which of them are alive, and the directory's sync.
+
+mod block;
+mod builder;
+mod cursor;
+mod filter;
+mod format;
+mod hash_index;
+mod index;
+mod output;
+mod properties;
+mod read;
+mod section;
+mod section_builder;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub(crate) use builder::TableBuilder;
+pub(crate) use cursor::TableCursor;
+pub(crate) use table::{BlockSlice, Found, Table};

@@ -1,0 +1,161 @@
+//! Tests of the block cache, on one thread and on several.
+
+use std::sync::Barrier;
+
+use super::*;
+
+fn block(byte: u8, len: usize) -> Box<[u8]> {
+    vec![byte; len].into_boxed_slice()
+}
+
+#[test]
+fn a_filled_block_is_found_and_counted() {
+    let cache = BlockCache::new(1 << 20);
+    let slots = Slots::new(&cache, 10);
+    assert!(slots.get(3).is_none());
+
+    let pin = slots.fill(3, block(7, 100));
+
+    assert_eq!(&pin[..], &[7; 100]);
+    assert_eq!(slots.get(3).as_deref(), Some(&[7; 100][..]));
+    assert!(slots.get(2).is_none() && slots.get(4).is_none() && slots.get(10_000).is_none());
+    assert_eq!((cache.hits(), cache.misses()), (1, 1));
+}
+
+#[test]
+fn the_first_of_two_fills_wins() {
+    let cache = BlockCache::new(1 << 20);
+    let slots = Slots::new(&cache, 10);
+    let first = slots.fill(0, block(1, 10));
+    let used = cache.used();
+
+    let second = slots.fill(0, block(2, 10));
+
+    assert_eq!(first[0], second[0]);
+    assert_eq!(cache.used(), used);
+}
+
+#[test]
+fn the_budget_is_kept_and_untouched_blocks_go_first() {
+    let cache = BlockCache::new(100_000);
+    let slots = Slots::new(&cache, 1000);
+    drop(slots.fill(0, block(0, 1000)));
+
+    for i in 1..1000 {
+        drop(slots.fill(i, block(1, 1000)));
+        assert!(cache.used() <= 100_000);
+        assert!(slots.get(0).is_some(), "a block that is read all the time stays, {i}");
+    }
+
+    let resident = (0..1000).filter(|&i| slots.get(i).is_some()).count();
+    assert!((55..70).contains(&resident), "{resident}");
+    // Those that came last are there: the newest is not the first to go.
+    assert!((950..1000).all(|i| slots.get(i).is_some()));
+}
+
+#[test]
+fn pinned_blocks_stay_and_stay_charged() {
+    let cache = BlockCache::new(20_000);
+    let slots = Slots::new(&cache, 100);
+    let pins: Vec<_> = (0..10).map(|i| slots.fill(i, block(1, 1000))).collect();
+
+    let extra = slots.fill(50, block(2, 10_000));
+
+    assert_eq!(extra[0], 2);
+    assert!(slots.get(50).is_none(), "there is no room for it");
+    assert!((0..10).all(|i| slots.get(i).is_some()));
+    assert!(cache.used() > 20_000, "what is only pinned is charged");
+    drop(extra);
+    assert!(cache.used() < 20_000);
+    drop(pins);
+    drop(slots.fill(51, block(3, 10_000)));
+    assert!(slots.get(51).is_some());
+    assert!(cache.used() <= 20_000);
+}
+
+#[test]
+fn a_pin_outlives_its_table_and_the_cache_handle() {
+    let cache = BlockCache::new(1 << 20);
+    let slots = Slots::new(&cache, 10);
+    let pin = slots.fill(1, block(9, 5000));
+    let copy = pin.clone();
+    drop(slots.fill(2, block(8, 5000)));
+
+    drop(slots);
+
+    let used = cache.used();
+    assert!((5000..9999).contains(&used), "{used}: the pinned block and its chunk are charged");
+    drop(pin);
+    assert_eq!(copy[4999], 9);
+    let weak = Arc::downgrade(&cache);
+    drop(cache);
+    assert!(weak.upgrade().is_some(), "the pin holds the cache");
+    drop(copy);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn private_blocks_are_charged_while_they_are_held() {
+    let cache = BlockCache::new(1 << 20);
+
+    let pin = cache.private(block(1, 1000));
+
+    assert_eq!(cache.used(), 1000 + BLOCK_OVERHEAD_BYTES);
+    assert_eq!(pin.len(), 1000);
+    drop(pin);
+    assert_eq!(cache.used(), 0);
+}
+
+#[test]
+fn a_smaller_budget_evicts_at_once() {
+    let cache = BlockCache::new(1 << 20);
+    let slots = Slots::new(&cache, 100);
+    (0..100).for_each(|i| drop(slots.fill(i, block(1, 4096))));
+
+    cache.set_capacity(50_000);
+
+    assert!(cache.used() <= 50_000 && cache.used() > 40_000);
+    cache.set_capacity(0);
+    assert!((0..100).all(|i| slots.get(i).is_none()));
+    assert_eq!(slots.fill(0, block(5, 10))[0], 5);
+    assert!(slots.get(0).is_none());
+}
+
+#[test]
+fn threads_never_see_another_block_than_the_one_asked_for() {
+    let cache = BlockCache::new(12_000);
+    let tables: Vec<_> = (0..2).map(|_| Slots::new(&cache, 64)).collect();
+    let start = Barrier::new(4);
+
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (tables, start) = (&tables, &start);
+            scope.spawn(move || {
+                let mut random = 0x9e37_79b9_u64.wrapping_mul(thread + 1);
+                let mut kept = Vec::new();
+                start.wait();
+                for _ in 0..60_000 {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                    let table = usize::try_from(random >> 63).unwrap();
+                    let i = usize::try_from((random >> 40) % 64).unwrap();
+                    let byte = u8::try_from(table * 64 + i).unwrap();
+                    let slots = &tables[table];
+                    let pin = slots.get(i).unwrap_or_else(|| slots.fill(i, block(byte, 300)));
+                    assert!(pin.iter().all(|b| *b == byte));
+                    if random & 0xf00 == 0 {
+                        kept.push((pin, byte));
+                    }
+                    if kept.len() > 4 {
+                        for (pin, byte) in kept.drain(..) {
+                            assert!(pin.iter().all(|b| *b == byte));
+                        }
+                    }
+                }
+            });
+        }
+    });
+
+    assert!(cache.used() <= 12_000);
+    drop(tables);
+    assert_eq!(cache.used(), 0);
+}

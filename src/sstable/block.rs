@@ -1,0 +1,285 @@
+//! A decoded data block: how it is laid out, built and searched.
+//!
+//! ```text
+//! u32 entries | u16 prefix length | u8 flags | u8 0 | u64 base number
+//! common key prefix, zeros up to a multiple of 8
+//! entries, each at a multiple of 8 and padded with zeros up to one
+//! places: one u16 (u32 if flag WIDE_PLACES) an entry, its offset / 8
+//!
+//! entry, short: u8 tag | u8 suffix length  | u16 value length | u32 number - base
+//! entry, wide:  u8 tag | u8 0 | u16 suffix length | u32 value length | u64 number - base
+//! then [u64 expiry ms] | key suffix | value
+//! ```
+//!
+//! [`Block::parse`] of hostile bytes never panics, and whatever a hostile block answers lies
+//! inside it; [`Block::check`] proves the rest of T7 when a block is read. A block belongs to
+//! nobody: it is a view.
+
+use crate::base::coding::{Put, align8, u32_of};
+use crate::base::{Entry, Kind};
+
+use super::format::{u16_at, u32_at, u64_at};
+
+const HEADER_BYTES: usize = 16;
+const FLAG_WIDE_PLACES: u8 = 1;
+/// Places beyond this do not fit a u16.
+const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
+
+const TAG_KIND: u8 = 0b0000_0111;
+const TAG_EXPIRY: u8 = 0b0000_1000;
+const TAG_WIDE: u8 = 0b0001_0000;
+// 0b0010_0000 is kept for "the value is a blob pointer"; the other two bits are 0.
+const SHORT_HEAD_BYTES: usize = 8;
+const WIDE_HEAD_BYTES: usize = 16;
+
+/// Bytes that one entry takes in a block with a common prefix of `prefix` bytes and base `base`.
+pub(super) fn entry_bytes(entry: &Entry<'_>, prefix: usize, base: u64) -> usize {
+    let head = if is_wide(entry, prefix, base) { WIDE_HEAD_BYTES } else { SHORT_HEAD_BYTES };
+    let expiry = if entry.expiry_ms == 0 { 0 } else { 8 };
+    align8(head + expiry + entry.key.len() - prefix + entry.value.len())
+}
+
+fn is_wide(entry: &Entry<'_>, prefix: usize, base: u64) -> bool {
+    entry.key.len() - prefix > usize::from(u8::MAX)
+        || entry.value.len() > usize::from(u16::MAX)
+        || entry.number - base > u64::from(u32::MAX)
+}
+
+/// Length of a block with a common prefix of `prefix` bytes whose `count` entries take
+/// `entries_bytes`.
+pub(super) fn block_bytes(prefix: usize, entries_bytes: usize, count: usize) -> usize {
+    let entries_end = HEADER_BYTES + align8(prefix) + entries_bytes;
+    entries_end + count * place_bytes(entries_end)
+}
+
+fn place_bytes(entries_end: usize) -> usize {
+    if entries_end > NARROW_BYTES_MAX { 4 } else { 2 }
+}
+
+/// Encodes a block into `out`, which is cleared. `entries` are in internal order, at least one;
+/// all keys share `prefix` bytes; no number is below `base`. `places` receives the offset of each
+/// entry divided by 8.
+pub(super) fn encode<'a>(
+    entries: impl Iterator<Item = Entry<'a>>,
+    prefix: &[u8],
+    base: u64,
+    out: &mut Vec<u8>,
+    places: &mut Vec<u32>,
+) {
+    out.clear();
+    places.clear();
+    out.put_u32(0);
+    out.put_u16(u16_of(prefix.len()));
+    out.put_u16(0);
+    out.put_u64(base);
+    out.extend_from_slice(prefix);
+    pad(out);
+    for entry in entries {
+        places.push(u32_of(out.len() / 8));
+        encode_entry(&entry, prefix.len(), base, out);
+        pad(out);
+    }
+    let wide = place_bytes(out.len()) == 4;
+    for place in places.iter() {
+        if wide {
+            out.put_u32(*place);
+        } else {
+            out.put_u16(u16_of(usize::try_from(*place).unwrap_or(usize::MAX)));
+        }
+    }
+    out[..4].copy_from_slice(&u32_of(places.len()).to_le_bytes());
+    out[6] = if wide { FLAG_WIDE_PLACES } else { 0 };
+}
+
+fn encode_entry(entry: &Entry<'_>, prefix: usize, base: u64, out: &mut Vec<u8>) {
+    let wide = is_wide(entry, prefix, base);
+    let suffix = &entry.key[prefix..];
+    let mut tag = entry.kind as u8;
+    if entry.expiry_ms != 0 {
+        tag |= TAG_EXPIRY;
+    }
+    if wide {
+        out.put_u8(tag | TAG_WIDE);
+        out.put_u8(0);
+        out.put_u16(u16_of(suffix.len()));
+        out.put_u32(u32_of(entry.value.len()));
+        out.put_u64(entry.number - base);
+    } else {
+        out.put_u8(tag);
+        out.put_u8(u16_of(suffix.len()).to_le_bytes()[0]);
+        out.put_u16(u16_of(entry.value.len()));
+        out.put_u32(u32_of(usize::try_from(entry.number - base).unwrap_or(usize::MAX)));
+    }
+    if entry.expiry_ms != 0 {
+        out.put_u64(entry.expiry_ms);
+    }
+    out.extend_from_slice(suffix);
+    out.extend_from_slice(entry.value);
+}
+
+fn pad(out: &mut Vec<u8>) {
+    out.resize(align8(out.len()), 0);
+}
+
+fn u16_of(n: usize) -> u16 {
+    let Ok(n) = u16::try_from(n) else { panic!("length {n} does not fit 16 bits") };
+    n
+}
+
+/// A view of a decoded block.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    bytes: &'a [u8],
+    prefix: &'a [u8],
+    base: u64,
+    count: usize,
+    wide: bool,
+    entries_end: usize,
+}
+
+/// One entry of a block: its key without the prefix, its value by place.
+#[derive(Clone, Copy)]
+pub(super) struct BlockEntry<'a> {
+    pub(super) suffix: &'a [u8],
+    pub(super) number: u64,
+    pub(super) kind: Kind,
+    pub(super) expiry_ms: u64,
+    /// Where the value lies in the block.
+    pub(super) value_at: usize,
+    pub(super) value: &'a [u8],
+    /// Where the next entry begins.
+    pub(super) end: usize,
+}
+
+impl<'a> Block<'a> {
+    /// Reads the header. None if it contradicts the length.
+    #[inline]
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let count = u32_at(bytes, 0)?;
+        let prefix_bytes = u16_at(bytes, 4)?;
+        let flags = u16_at(bytes, 6)?;
+        let base = u64_at(bytes, 8)?;
+        let prefix = bytes.get(HEADER_BYTES..HEADER_BYTES + prefix_bytes)?;
+        let wide = flags == usize::from(FLAG_WIDE_PLACES);
+        if count == 0 || (flags != 0 && !wide) {
+            return None;
+        }
+        let places = count.checked_mul(if wide { 4 } else { 2 })?;
+        let entries_end = bytes.len().checked_sub(places)?;
+        Some(Self { bytes, prefix, base, count, wide, entries_end })
+    }
+
+    /// Entries, at least one.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What all keys begin with.
+    pub(super) fn prefix(&self) -> &'a [u8] {
+        self.prefix
+    }
+
+    /// Where entry `i` begins.
+    #[inline]
+    pub(super) fn offset(&self, i: usize) -> Option<usize> {
+        let places = self.bytes.get(self.entries_end..)?;
+        let place = if self.wide { u32_at(places, i * 4)? } else { u16_at(places, i * 2)? };
+        place.checked_mul(8)
+    }
+
+    /// The entry at byte `at`. None if it is not wholly inside; at any other place than the
+    /// beginning of an entry the answer is meaningless, but inside the block.
+    #[inline]
+    pub(super) fn entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
+        let bytes = self.bytes.get(..self.entries_end)?;
+        let tag = *bytes.get(at)?;
+        let (suffix_len, value_len, delta, mut next);
+        if tag & TAG_WIDE == 0 {
+            let head = u64_at(bytes, at)?.to_le_bytes();
+            suffix_len = usize::from(head[1]);
+            value_len = u16_at(&head, 2)?;
+            delta = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+            next = at + SHORT_HEAD_BYTES;
+        } else {
+            suffix_len = u16_at(bytes, at + 2)?;
+            value_len = u32_at(bytes, at + 4)?;
+            delta = u64_at(bytes, at + 8)?;
+            next = at + WIDE_HEAD_BYTES;
+        }
+        let mut expiry_ms = 0;
+        if tag & TAG_EXPIRY != 0 {
+            expiry_ms = u64_at(bytes, next)?;
+            next += 8;
+        }
+        if tag & !(TAG_KIND | TAG_EXPIRY | TAG_WIDE) != 0 {
+            return None;
+        }
+        let kind = Kind::from_u8(tag & TAG_KIND)?;
+        let value_at = next.checked_add(suffix_len)?;
+        let value_end = value_at.checked_add(value_len)?;
+        let suffix = bytes.get(next..value_at)?;
+        let value = bytes.get(value_at..value_end)?;
+        let number = self.base.checked_add(delta)?;
+        let end = align8(value_end);
+        Some(BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end })
+    }
+
+    /// Entry `i`.
+    #[inline]
+    pub(super) fn entry(&self, i: usize) -> Option<BlockEntry<'a>> {
+        self.entry_at(self.offset(i)?)
+    }
+
+    /// The entry that begins at byte `at`, if that is the entry of `key`.
+    #[inline]
+    pub(super) fn entry_of(&self, at: usize, key: &[u8]) -> Option<BlockEntry<'a>> {
+        let entry = self.entry_at(at)?;
+        (key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry)
+    }
+
+    /// The number of entries before (`key`, `number`) in internal order. None only for a block
+    /// that [`Self::check`] would refuse.
+    pub(super) fn lower_bound(&self, key: &[u8], number: u64) -> Option<usize> {
+        let Some(suffix) = key.strip_prefix(self.prefix) else {
+            // All keys are on the same side of `key`.
+            return Some(if self.prefix < key { self.count } else { 0 });
+        };
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entry(middle)?;
+            if crate::base::key::compare((entry.suffix, entry.number), (suffix, number)).is_lt() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Some(low)
+    }
+
+    /// Whether the block is laid out as the format says (T7): entries follow each other without a
+    /// gap, every place names one, padding and reserved bytes are 0. Order is not looked at.
+    pub(super) fn check(&self) -> bool {
+        self.check_entries().is_some()
+    }
+
+    fn check_entries(&self) -> Option<()> {
+        let prefix_end = HEADER_BYTES + self.prefix.len();
+        let mut at = align8(prefix_end);
+        self.zeros(prefix_end, at)?;
+        for i in 0..self.count {
+            if self.offset(i)? != at {
+                return None;
+            }
+            let entry = self.entry_at(at)?;
+            self.zeros(entry.value_at + entry.value.len(), entry.end)?;
+            at = entry.end;
+        }
+        let narrow = self.entries_end <= NARROW_BYTES_MAX;
+        (at == self.entries_end && narrow != self.wide).then_some(())
+    }
+
+    fn zeros(&self, from: usize, to: usize) -> Option<()> {
+        self.bytes.get(from..to)?.iter().all(|b| *b == 0).then_some(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading checked blocks from a table file.
+//!
+//! Every block that leaves here has passed its checksum (T3) and has the length that its trailer
+//! promised (T5). Nothing is allocated that the file's own length does not justify. Errors name
+//! file and offset. Any thread may call everything.
+
+use std::sync::Arc;
+
+use crate::base::{Error, FileNumber, Result};
+use crate::vfs::File;
+
+use super::format::{BlockKind, Encoding, TRAILER_BYTES, TrailerCheck, decode_trailer};
+
+/// An open table file and who it is.
+pub(super) struct Source {
+    pub(super) file: Arc<dyn File>,
+    pub(super) number: FileNumber,
+    pub(super) file_id: u64,
+    pub(super) file_bytes: u64,
+}
+
+impl Source {
+    /// A corruption of this file at `offset`.
+    pub(super) fn corrupt(&self, offset: u64, what: impl std::fmt::Display) -> Error {
+        Error::corrupt(self.file.name(), self.number.0, offset, what)
+    }
+
+    /// A corruption in the block of `kind` at `offset`.
+    pub(super) fn corrupt_block(&self, kind: BlockKind, offset: u64, what: &str) -> Error {
+        self.corrupt(offset, format_args!("{}: {what}", kind.name()))
+    }
+
+    /// Reads exactly `bytes` bytes. A shorter file is corrupt, and so is a range that begins or
+    /// ends outside of what the file's length was when it was opened.
+    pub(super) fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let inside = offset.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
+        let length = usize::try_from(bytes).ok().filter(|_| inside);
+        let Some(length) = length else {
+            return Err(self.corrupt(offset, format_args!("{bytes} bytes do not fit the file")));
+        };
+        let mut buffer = zeroed(length)?;
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let count = self.file.read_at(rest, offset + done as u64)?;
+            if count == 0 {
+                let end = offset + done as u64;
+                let what =
+                    format_args!("the file ends here; it was {} bytes long", self.file_bytes);
+                return Err(self.corrupt(end, what));
+            }
+            done += count;
+        }
+        Ok(buffer)
+    }
+
+    /// Reads, checks and decodes the block of `kind` at `offset`, `stored_bytes` long without its
+    /// trailer. `fits` tells whether a decoded length is acceptable (T5).
+    pub(super) fn block(
+        &self,
+        kind: BlockKind,
+        offset: u64,
+        stored_bytes: u64,
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Box<[u8]>> {
+        let mut stored = self.read(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
+        let trailer = stored.split_off(stored.len().saturating_sub(TRAILER_BYTES));
+        let trailer = match decode_trailer(&trailer, kind, self.file_id, offset, &stored) {
+            TrailerCheck::Good(trailer) => trailer,
+            TrailerCheck::BadFields(what) => return Err(self.corrupt_block(kind, offset, what)),
+            TrailerCheck::BadCrc(found, expected) => {
+                let what = format!("the checksum is {found:08x}, expected {expected:08x}");
+                return Err(self.corrupt_block(kind, offset, &what));
+            }
+        };
+        let decoded_bytes = usize::try_from(trailer.decoded_bytes).unwrap_or(usize::MAX);
+        if !fits(decoded_bytes) {
+            let what = format!("a decoded length of {decoded_bytes} is not what its index says");
+            return Err(self.corrupt_block(kind, offset, &what));
+        }
+        match trailer.encoding {
+            Encoding::Plain => Ok(stored.into_boxed_slice()),
+            Encoding::Lz4 => {
+                let mut decoded = zeroed(decoded_bytes)?;
+                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
+                if count.ok() != Some(decoded_bytes) {
+                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
+                }
+                Ok(decoded.into_boxed_slice())
+            }
+        }
+    }
+}
+
+fn zeroed(bytes: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(bytes)
+        .map_err(|_| Error::no_memory(format!("no memory for a block of {bytes} bytes")))?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
+}

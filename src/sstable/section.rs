@@ -1,0 +1,279 @@
+//! One section of an open table, loaded: its properties, indexes and cache slots.
+//!
+//! Loading reads properties, block index, and the hash index or else the filter; data blocks are
+//! read when they are asked for. Everything but the slots is immutable, and the slots are the
+//! cache's; any thread may call everything.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::base::{Error, Kind, Lsn, Result};
+use crate::cache::{BlockCache, Pin, Slots};
+
+use super::block::{Block, BlockEntry};
+use super::filter::Filter;
+use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
+use super::hash_index::HashIndex;
+use super::index::{BlockPlace, Index};
+use super::properties::{self, Properties};
+use super::read::Source;
+use super::table::{BlockSlice, Found};
+
+/// The hash that filter and hash index of file `file_id` use. Seeded, so that nobody can choose
+/// keys that collide.
+#[inline]
+pub(super) fn hash_of(key: &[u8], file_id: u64) -> u64 {
+    xxh3_64_with_seed(key, file_id)
+}
+
+/// Where the parts of a section begin; 0 bytes is no such part.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    pub(super) index: u64,
+    pub(super) hash: u64,
+    pub(super) filter: u64,
+    pub(super) properties: u64,
+}
+
+/// A loaded section.
+pub(super) struct Section {
+    pub(super) place: SectionPlace,
+    pub(super) properties: Properties,
+    pub(super) parts: Parts,
+    pub(super) index: Index,
+    pub(super) hash: Option<HashIndex>,
+    pub(super) filter: Option<Filter>,
+    /// Bytes of a page, a multiple of 8.
+    page_bytes: usize,
+    /// One for each page; a block uses that of its first page.
+    slots: Slots,
+}
+
+impl Section {
+    /// Reads what is needed before the first lookup.
+    pub(super) fn load(
+        source: &Source,
+        place: SectionPlace,
+        cache: &Arc<BlockCache>,
+    ) -> Result<Self> {
+        let (properties, parts) = load_properties(source, place)?;
+        let stored = u64::from(properties.index_bytes);
+        let bytes = source.block(BlockKind::Index, parts.index, stored, |_| true)?;
+        let page_bytes = usize::try_from(properties.options.block_bytes).unwrap_or(usize::MAX);
+        let Some(index) = Index::decode(bytes, properties.data_bytes, page_bytes) else {
+            return Err(source.corrupt_block(BlockKind::Index, parts.index, NONSENSE));
+        };
+        let hash = load_hash(source, &properties, parts.hash)?;
+        let filter =
+            if hash.is_some() { None } else { load_filter(source, &properties, parts.filter)? };
+        let pages = usize::try_from(index.pages()).unwrap_or(0);
+        let slots = Slots::new(cache, pages);
+        Ok(Self { place, properties, parts, index, hash, filter, page_bytes, slots })
+    }
+
+    /// Bytes of the indexes and the filter in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.index.memory_bytes()
+            + self.hash.as_ref().map_or(0, HashIndex::memory_bytes)
+            + self.filter.as_ref().map_or(0, Filter::memory_bytes)
+    }
+
+    /// The newest entry of `key` with a number below `below`.
+    pub(super) fn get(&self, source: &Source, key: &[u8], below: Lsn) -> Result<Option<Found>> {
+        if let Some(hash) = &self.hash {
+            return self.get_by_hash(source, hash, key, below);
+        }
+        if let Some(filter) = &self.filter {
+            if !filter.may_contain(hash_of(key, source.file_id)) {
+                return Ok(None);
+            }
+        }
+        self.get_by_index(source, key, below)
+    }
+
+    fn get_by_hash(
+        &self,
+        source: &Source,
+        hash: &HashIndex,
+        key: &[u8],
+        below: Lsn,
+    ) -> Result<Option<Found>> {
+        for place in hash.candidates(hash_of(key, source.file_id)) {
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            let page_places = self.page_bytes / 8;
+            let (page, at) = (place / page_places, place % page_places * 8);
+            let (pin, at) = match self.slots.get(page) {
+                Some(pin) => (pin, at),
+                // Not resident, or the page is not the first of its block.
+                None => self.block_of_page(source, page, at)?,
+            };
+            let Some(block) = Block::parse(&pin) else { return Err(self.bad_place(source)) };
+            let Some(hit) = block.entry_of(at, key).map(|entry| Hit::new(&entry)) else { continue };
+            if hit.number < below.0 {
+                return Ok(Some(hit.found(pin)));
+            }
+            // The newest version is too new; the others follow it, perhaps many blocks long.
+            return self.get_by_index(source, key, below);
+        }
+        Ok(None)
+    }
+
+    /// The block that `page` belongs to, and byte `at` of the page counted from its begin.
+    #[cold]
+    fn block_of_page(&self, source: &Source, page: usize, at: usize) -> Result<(Pin, usize)> {
+        let block = u32::try_from(page).ok().and_then(|page| self.index.block_of_page(page));
+        let place = block.and_then(|i| Some((i, self.index.place(i)?)));
+        let Some((i, place)) = place else { return Err(self.bad_place(source)) };
+        let first = usize::try_from(place.pages.0).unwrap_or(page);
+        Ok((self.block(source, i, true)?, (page - first) * self.page_bytes + at))
+    }
+
+    fn bad_place(&self, source: &Source) -> Error {
+        source.corrupt_block(BlockKind::Hash, self.parts.hash, "it names a place that is none")
+    }
+
+    fn get_by_index(&self, source: &Source, key: &[u8], below: Lsn) -> Result<Option<Found>> {
+        let Some(number) = below.0.checked_sub(1) else { return Ok(None) };
+        let i = self.index.seek(key, number);
+        if i == self.index.len() {
+            return Ok(None);
+        }
+        let pin = self.block(source, i, true)?;
+        let hit = (|| {
+            let block = Block::parse(&pin)?;
+            let at = block.lower_bound(key, number)?;
+            if at == block.count() {
+                // The separator is after the last entry, and the next block begins after `key`.
+                return Some(None);
+            }
+            let entry = block.entry(at)?;
+            let same = key.strip_prefix(block.prefix()) == Some(entry.suffix);
+            Some(same.then(|| Hit::new(&entry)))
+        })();
+        match hit {
+            Some(hit) => Ok(hit.map(|hit| hit.found(pin))),
+            None => Err(self.bad_block(source, i)),
+        }
+    }
+
+    /// Block `i`, from the cache or from the file. With `keep` it is offered to the cache.
+    pub(super) fn block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
+        let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        if let Some(pin) = self.slots.get(page) {
+            return Ok(pin);
+        }
+        let bytes = self.read_block(source, i, place)?;
+        Ok(if keep { self.slots.fill(page, bytes) } else { self.slots.private(bytes) })
+    }
+
+    /// Reads block `i` from the file, past the cache, and checks its layout (T7).
+    pub(super) fn read_block(
+        &self,
+        source: &Source,
+        i: usize,
+        place: BlockPlace,
+    ) -> Result<Box<[u8]>> {
+        let offset = self.place.begin.saturating_add(place.offset);
+        let pages = usize::try_from(place.pages.1 - place.pages.0).unwrap_or(usize::MAX);
+        let fits = |decoded: usize| decoded.div_ceil(self.page_bytes) == pages;
+        let bytes = source.block(BlockKind::Data, offset, place.stored_bytes, fits)?;
+        match Block::parse(&bytes) {
+            Some(block) if block.check() => Ok(bytes),
+            _ => Err(self.bad_block(source, i)),
+        }
+    }
+
+    /// The error for a block that passed its checksum and makes no sense.
+    pub(super) fn bad_block(&self, source: &Source, i: usize) -> Error {
+        let offset = self.index.place(i).map_or(0, |place| place.offset);
+        source.corrupt_block(BlockKind::Data, self.place.begin.saturating_add(offset), NONSENSE)
+    }
+}
+
+/// What is wrong with a block whose checksum is right.
+const NONSENSE: &str = "the checksum is right, but the content contradicts itself";
+
+/// An entry that was found, without its block.
+struct Hit {
+    number: u64,
+    kind: Kind,
+    expiry_ms: u64,
+    value: std::ops::Range<usize>,
+}
+
+impl Hit {
+    #[inline]
+    fn new(entry: &BlockEntry<'_>) -> Self {
+        let BlockEntry { number, kind, expiry_ms, .. } = *entry;
+        Self { number, kind, expiry_ms, value: entry.value_at..entry.value_at + entry.value.len() }
+    }
+
+    /// With the block that it was found in.
+    #[inline]
+    fn found(self, pin: Pin) -> Found {
+        let Self { number, kind, expiry_ms, value } = self;
+        Found { number, kind, expiry_ms, value: BlockSlice::new(pin, value) }
+    }
+}
+
+/// Reads the properties and lays out the parts, which must fill the section exactly (T6).
+fn load_properties(source: &Source, place: SectionPlace) -> Result<(Properties, Parts)> {
+    let stored = u64::from(place.properties_bytes);
+    let at = place.end.saturating_sub(stored + TRAILER_BYTES as u64);
+    let block = source.block(BlockKind::Properties, at, stored, |_| true)?;
+    let name = source.file.name();
+    let decoded = properties::decode(&block, place.end - place.begin, name)
+        .map_err(|error| error.at(source.number.0, at))?;
+    let laid_out = decoded.and_then(|properties| {
+        let parts = lay_out(&properties, place, at)?;
+        (properties.meta.keyspace == place.keyspace).then_some((properties, parts))
+    });
+    laid_out.ok_or_else(|| source.corrupt_block(BlockKind::Properties, at, NONSENSE))
+}
+
+fn lay_out(properties: &Properties, place: SectionPlace, properties_at: u64) -> Option<Parts> {
+    let index = place.begin.checked_add(properties.data_bytes)?;
+    let after = |at: u64, bytes: u32| match bytes {
+        0 => Some(at),
+        _ => at.checked_add(u64::from(bytes) + TRAILER_BYTES as u64),
+    };
+    let hash = after(index, properties.index_bytes)?;
+    let filter = after(hash, properties.hash_bytes)?;
+    let end = after(filter, properties.filter_bytes)?;
+    (end == properties_at).then_some(Parts { index, hash, filter, properties: properties_at })
+}
+
+/// The hash index, or none if the section has none.
+pub(super) fn load_hash(
+    source: &Source,
+    properties: &Properties,
+    at: u64,
+) -> Result<Option<HashIndex>> {
+    if properties.hash_bytes == 0 {
+        return Ok(None);
+    }
+    let block = source.block(BlockKind::Hash, at, u64::from(properties.hash_bytes), |_| true)?;
+    match HashIndex::decode(&block, u32::from(properties.place_bits)) {
+        Some(hash) => Ok(Some(hash)),
+        None => Err(source.corrupt_block(BlockKind::Hash, at, NONSENSE)),
+    }
+}
+
+/// The filter, or none if the section has none.
+pub(super) fn load_filter(
+    source: &Source,
+    properties: &Properties,
+    at: u64,
+) -> Result<Option<Filter>> {
+    if properties.filter_bytes == 0 {
+        return Ok(None);
+    }
+    let block =
+        source.block(BlockKind::Filter, at, u64::from(properties.filter_bytes), |_| true)?;
+    match Filter::decode(&block, u32::from(properties.filter_probes)) {
+        Some(filter) => Ok(Some(filter)),
+        None => Err(source.corrupt_block(BlockKind::Filter, at, NONSENSE)),
+    }
+}
