@@ -1,1 +1,248 @@
-//! Placeholder.
+//! The memtable: one generation in memory, written by many threads at once, read by all.
+//!
+//! A generation is an arena (the bytes of its log) under two indexes: a hash table for point reads
+//! and a row of small skiplists, frozen into sorted arrays, for ranges. Who writes where is decided
+//! elsewhere, by reservation; for each record its writer calls, in this order:
+//!
+//! 1. [`Memtable::prepare`] and [`Memtable::prefetch_bucket`], before the reservation;
+//! 2. [`Memtable::fill`], to write header and entries (all but the mark);
+//! 3. [`Memtable::link`] for each entry, then [`Memtable::insert`] for each entry;
+//! 4. [`Memtable::set_mark`].
+//!
+//! Readers give a position and see exactly the entries numbered below it, all of which must be
+//! published (S2). They take no lock and wait for nobody.
+//!
+//! Places are byte offsets in the arena; place p has the LSN base + p. [`Replayed`] is the same for
+//! readers, built in bulk from a log.
+
+mod arena;
+mod layout;
+mod ordered;
+mod point;
+mod read;
+mod slot;
+mod tail;
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(not(loom))]
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::base::coding::{u32_of, usize_of};
+use crate::base::{Entry, Kind, Lsn, Result};
+use crate::mem::Garbage;
+use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arena::Arena;
+use ordered::{Keep, OrderedIndex, SpanRule};
+use point::PointIndex;
+#[cfg(not(all(test, loom)))]
+use tail::Tail;
+
+pub(crate) use ordered::{MemCursor, Replayed};
+pub(crate) use slot::{Reserve, Slot};
+#[cfg(all(test, loom))]
+pub(crate) use tail::{Reserved, Tail};
+
+/// Bytes of arena for each bucket of the point index: about one small entry each.
+const BYTES_PER_BUCKET: usize = 128;
+/// The base of a generation that is not installed yet.
+const NO_BASE: u64 = u64::MAX;
+
+/// What a point read found in memory. A tombstone is found, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemFound<'a> {
+    /// The entry's number.
+    pub(crate) number: u64,
+    /// What the entry does.
+    pub(crate) kind: Kind,
+    /// Milliseconds since 1970; 0 is never.
+    pub(crate) expiry_ms: u64,
+    /// Empty for a delete.
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> From<Entry<'a>> for MemFound<'a> {
+    fn from(entry: Entry<'a>) -> Self {
+        let Entry { number, kind, expiry_ms, value, .. } = entry;
+        Self { number, kind, expiry_ms, value }
+    }
+}
+
+/// One generation in memory. See the module.
+pub(crate) struct Memtable {
+    // Before the arena, because both point into it.
+    points: PointIndex,
+    ordered: OrderedIndex,
+    arena: Arena,
+    /// The LSN of place 0, or `NO_BASE`. Stored by whoever installs the generation (all store the
+    /// same), `Release`; read by readers and inserters, `Acquire`. It orders nothing else.
+    base: AtomicU64,
+    /// Set when a list is made and the entries have reached their limit; read as a hint, hence
+    /// `Relaxed`.
+    full: AtomicBool,
+    entry_limit: usize,
+    tail: Tail,
+}
+
+impl Memtable {
+    /// An empty memtable of `capacity_bytes` (a multiple of 8, below 4 GiB), not yet installed.
+    ///
+    /// It is full at about `entry_limit` entries, even if bytes are left (0: four to a bucket).
+    /// `hash_seed` is random and secret. What freezing replaces goes to `garbage`.
+    ///
+    /// # Errors
+    /// `Invalid` for such a capacity, `NoMemory` when the memory cannot be had.
+    pub(crate) fn new(
+        capacity_bytes: u64,
+        entry_limit: usize,
+        hash_seed: u64,
+        garbage: &Arc<Garbage>,
+    ) -> Result<Self> {
+        Self::with_rule(capacity_bytes, entry_limit, hash_seed, garbage, SpanRule::default())
+    }
+
+    /// A memtable that is born sealed: all of its `capacity_bytes`, the seal's room included, are
+    /// one writer's ([`Memtable::take_whole`]). With capacity 0 it is empty for ever.
+    ///
+    /// # Errors
+    /// As for [`Memtable::new`].
+    pub(crate) fn new_whole(
+        capacity_bytes: u64,
+        hash_seed: u64,
+        garbage: &Arc<Garbage>,
+    ) -> Result<Self> {
+        // An arena has at least one word.
+        let mut memtable = Self::new(capacity_bytes.max(8), 0, hash_seed, garbage)?;
+        memtable.tail = Tail::new(capacity_bytes, true);
+        Ok(memtable)
+    }
+
+    fn with_rule(
+        capacity_bytes: u64,
+        entry_limit: usize,
+        hash_seed: u64,
+        garbage: &Arc<Garbage>,
+        rule: SpanRule,
+    ) -> Result<Self> {
+        let capacity = usize_of(capacity_bytes)?;
+        let arena = Arena::new(capacity)?;
+        let points = PointIndex::new(capacity / BYTES_PER_BUCKET, hash_seed)?;
+        let entry_limit = if entry_limit == 0 { 4 * points.buckets() } else { entry_limit };
+        Ok(Self {
+            points,
+            ordered: OrderedIndex::new(capacity, rule, garbage),
+            arena,
+            base: AtomicU64::new(NO_BASE),
+            full: AtomicBool::new(false),
+            entry_limit,
+            tail: Tail::new(capacity_bytes, false),
+        })
+    }
+
+    /// Touches the memory of the point index and of the places `[from, to)`, so that writers do
+    /// not fault there. For the background thread that prepares.
+    pub(crate) fn populate(&self, from: u64, to: u64) {
+        if from == 0 {
+            self.points.populate();
+        }
+        self.arena.populate(at(from), at(to));
+    }
+
+    /// Bytes of the arena.
+    pub(crate) fn capacity_bytes(&self) -> u64 {
+        self.arena.capacity() as u64
+    }
+
+    /// Says which LSN place 0 has. Any number of threads may say it; all say the same.
+    pub(crate) fn set_base(&self, base: Lsn) {
+        let before = self.base.swap(base.0, Ordering::AcqRel);
+        debug_assert!(before == NO_BASE || before == base.0, "base {before} becomes {base}");
+    }
+
+    /// The LSN of place 0, once the generation is installed.
+    pub(crate) fn base(&self) -> Option<Lsn> {
+        let base = self.base.load(Ordering::Acquire);
+        (base != NO_BASE).then_some(Lsn(base))
+    }
+
+    /// Makes the lists that records up to `place` need. Call it before reserving: a list that is
+    /// missing later is made by the insert.
+    #[inline]
+    pub(crate) fn prepare(&self, place: u64) {
+        let place = at(place).min(self.arena.capacity().saturating_sub(1));
+        if !self.ordered.covers(place) {
+            self.make_list(place);
+        }
+    }
+
+    #[cold]
+    fn make_list(&self, place: usize) {
+        while !self.ordered.covers(place) {
+            let seen = self.ordered.seen(place);
+            if seen.entries >= self.entry_limit {
+                self.full.store(true, Ordering::Relaxed);
+            }
+            self.ordered.extend(place, seen);
+        }
+    }
+
+    /// Links entry `index` of the record at `record_place` into the point index. The caller has
+    /// written the entry, at `entry_place`, with zero link bytes, and will not write it again.
+    #[inline]
+    pub(crate) fn link(&self, record_place: u64, index: u32, entry_place: u64) {
+        let number = u32_of(at(record_place)) + index;
+        self.points.link(&self.arena, at(entry_place), number);
+    }
+
+    /// Inserts the same entry into the ordered index. The base is set, the record not marked.
+    #[inline]
+    pub(crate) fn insert(&self, record_place: u64, index: u32, entry_place: u64) {
+        let entry = at(entry_place);
+        assert!(entry < self.arena.capacity(), "no entry is at {entry_place}");
+        if !self.ordered.covers(entry) {
+            self.make_list(entry);
+        }
+        let base = self.base.load(Ordering::Acquire);
+        debug_assert!(base != NO_BASE, "nobody writes before the generation is installed");
+        self.ordered.insert(&self.arena, entry, base + record_place + u64::from(index));
+    }
+
+    /// Does one step of freezing: turns the oldest complete list into an array, or merges arrays.
+    /// Returns whether there may be more to do now. For background threads; the garbage queue is
+    /// theirs to drain, too.
+    ///
+    /// `horizon` and `snapshots` (ascending) say what readers need, by the droppers' protocol;
+    /// `horizon` is at most `visible`.
+    pub(crate) fn freeze_step(&self, visible: Lsn, snapshots: &[Lsn], horizon: Lsn) -> bool {
+        let Some(base) = self.base() else { return false };
+        let snapshots: Vec<u64> = snapshots.iter().map(|at| at.0).collect();
+        let keep = Keep { snapshots: &snapshots, horizon: horizon.0.min(visible.0) };
+        self.ordered.freeze_step(visible.0.saturating_sub(base.0), keep)
+    }
+
+    /// Whether the entries have reached their limit, as of when the last list was made.
+    pub(crate) fn is_full_hint(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Entries inserted; approximate while others insert.
+    pub(crate) fn entry_count(&self) -> usize {
+        self.ordered.seen(0).entries
+    }
+
+    /// Bytes that it takes: arena and point index as reserved, lists and arrays as they are now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.arena.capacity() + self.points.memory_bytes() + self.ordered.memory_bytes()
+    }
+}
+
+/// A place as an index.
+#[allow(clippy::cast_possible_truncation, reason = "places are below 4 GiB; checked by the arena")]
+#[inline]
+fn at(place: u64) -> usize {
+    place as usize
+}

@@ -1,0 +1,161 @@
+//! The arena: the bytes of one generation, at the places that the log has them (less 8192).
+//!
+//! Places are reserved elsewhere; a reserved range belongs to one thread until it stores the mark.
+//!
+//! * M2: the first four bytes of a record are its mark. They are read and written atomically only,
+//!   and are zero until the record is whole.
+//! * M3: the eight link bytes of an entry belong to the point index, which uses them atomically,
+//!   from the moment the entry is linked.
+//! * M4: all other bytes of a record are written once, before its mark, and never again.
+
+#![allow(unsafe_code, reason = "threads write disjoint parts of one region")]
+
+mod bytes;
+mod image;
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::base::{Error, Result};
+use crate::mem::Region;
+
+use super::layout::{self, LINK_BYTES, OP_BYTES, Shape};
+
+/// The largest arena in bytes: places are kept in 32 bits.
+const CAPACITY_BYTES_MAX: usize = (u32::MAX as usize) & !7;
+
+/// Zeroed memory of one generation.
+#[derive(Debug)]
+pub(super) struct Arena {
+    region: Region,
+    capacity: usize,
+}
+
+impl Arena {
+    /// Maps `capacity` bytes (a multiple of 8).
+    ///
+    /// # Errors
+    /// `Invalid` above 4 GiB, `NoMemory` when the memory cannot be had.
+    pub(super) fn new(capacity: usize) -> Result<Self> {
+        if capacity > CAPACITY_BYTES_MAX || capacity % 8 != 0 {
+            return Err(Error::invalid(format!("a memtable cannot have {capacity} bytes")));
+        }
+        Ok(Self { region: Region::new(capacity)?, capacity })
+    }
+
+    /// Bytes.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Touches the pages of `[from, to)`.
+    pub(super) fn populate(&self, from: usize, to: usize) {
+        self.region.populate(from, to.min(self.capacity));
+    }
+
+    /// The address of `place`, with `len` bytes behind it inside the arena; asserted.
+    #[inline]
+    fn address(&self, place: usize, len: usize) -> *mut u8 {
+        assert!(
+            place <= self.capacity && len <= self.capacity - place,
+            "{len} bytes at {place} are not inside an arena of {}",
+            self.capacity
+        );
+        // SAFETY: inside the region, as just checked.
+        unsafe { self.region.as_ptr().add(place) }
+    }
+
+    /// The operation of the entry at `place`, whose writer says that it is written, with its
+    /// lengths. That it lies inside the arena is asserted, whatever the lengths are.
+    #[inline]
+    pub(super) fn written(&self, place: usize) -> (*const u8, Shape) {
+        let op = self.address(place + LINK_BYTES, OP_BYTES);
+        // SAFETY: inside the region; any bytes make a shape. The writer is done with them (M4).
+        let shape = unsafe { layout::shape(op) };
+        self.address(place, shape.entry_bytes());
+        (op, shape)
+    }
+
+    /// The operation of the entry at `unit`.
+    #[inline]
+    pub(super) fn operation(&self, unit: u32) -> *const u8 {
+        self.address(8 * unit as usize + LINK_BYTES, OP_BYTES)
+    }
+
+    /// The link bytes of the entry at `unit` (M3).
+    #[inline]
+    pub(super) fn link_word(&self, unit: u32) -> &AtomicU64 {
+        self.word(8 * unit as usize)
+    }
+
+    /// A reserved range, to be written.
+    ///
+    /// # Safety
+    /// The caller reserved the range and nobody else uses it while the slice lives. It covers no
+    /// mark (M2), no link bytes of linked entries (M3), nothing of a marked record (M4).
+    #[allow(clippy::mut_from_ref, reason = "reservations make ranges exclusive, not the borrow")]
+    #[inline]
+    pub(super) unsafe fn fill(&self, place: usize, len: usize) -> &mut [u8] {
+        // SAFETY: inside the region, initialized (zeroed), exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address(place, len), len) }
+    }
+
+    /// Bytes that are written for good.
+    ///
+    /// # Safety
+    /// The range was written before something this thread has acquired (a mark, `visible`), and
+    /// covers no mark (M2) and no link bytes (M3).
+    #[inline]
+    pub(super) unsafe fn bytes(&self, place: usize, len: usize) -> &[u8] {
+        // SAFETY: inside the region; not written any more (M4 and the caller's promise).
+        unsafe { std::slice::from_raw_parts(self.address(place, len), len) }
+    }
+
+    /// The four bytes at `place`, a multiple of 4, as an atomic.
+    #[inline]
+    fn half(&self, place: usize) -> &AtomicU32 {
+        assert!(place % 4 == 0);
+        // SAFETY: inside the region and aligned. Marks and the words of `store_words` are used
+        // atomically only (M2; `store_words` writes what nobody fills).
+        unsafe { AtomicU32::from_ptr(self.address(place, 4).cast()) }
+    }
+
+    /// The eight bytes at `place`, a multiple of 8, as an atomic.
+    #[inline]
+    fn word(&self, place: usize) -> &AtomicU64 {
+        assert!(place % 8 == 0);
+        // SAFETY: inside the region and aligned. Used for link bytes (M3) and `store_words` only.
+        unsafe { AtomicU64::from_ptr(self.address(place, 8).cast()) }
+    }
+
+    /// The mark of the record at `place`: its length in bytes, or 0 while it is not whole. At or
+    /// beyond the end: 0.
+    #[inline]
+    pub(super) fn mark(&self, place: usize) -> u32 {
+        if place >= self.capacity {
+            return 0;
+        }
+        // Stored by the record's writer with `Release` in `set_mark` or `store_words`, read by
+        // whoever advances `visible`: who sees the mark sees the record.
+        u32::from_le(self.half(place).load(Ordering::Acquire))
+    }
+
+    /// Marks the record at `place` as whole.
+    #[inline]
+    pub(super) fn set_mark(&self, place: usize, length: u32) {
+        self.half(place).store(length.to_le(), Ordering::Release);
+    }
+
+    /// Stores a whole record of plain words, the mark (the low half of the first) last. Any number
+    /// of threads may store the same words.
+    pub(super) fn store_words(&self, place: usize, words: &[u64]) {
+        for (i, word) in words.iter().enumerate().skip(1) {
+            self.word(place + 8 * i).store(word.to_le(), Ordering::Relaxed);
+        }
+        if let Some(first) = words.first() {
+            let bytes = first.to_le_bytes();
+            let half = |at: usize| crate::base::coding::get_u32(&bytes, at);
+            self.half(place + 4).store(half(4).to_le(), Ordering::Relaxed);
+            self.set_mark(place, half(0));
+        }
+    }
+}

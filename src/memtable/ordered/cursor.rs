@@ -1,0 +1,176 @@
+//! A cursor over one keyspace of a memtable: a merge of its runs and live lists.
+//!
+//! The sources are captured when the cursor is made and kept by counts, so freezing goes on beside
+//! it, and no epoch guard is held. It shows entries numbered below its bound only; those were all
+//! there when it was made, so what it shows never changes.
+
+use std::any::Any;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::base::{Cursor, Entry, KeyspaceId, Result};
+
+use super::key::SortKey;
+use super::source::{Source, Window};
+
+/// No rival: there is one source or none.
+const NONE: usize = usize::MAX;
+
+/// See the module.
+pub(crate) struct MemCursor {
+    /// Keeps the bytes that sort keys point into (M1).
+    owner: Arc<dyn Any + Send + Sync>,
+    window: Window,
+    sources: Vec<Source>,
+    /// A heap of the sources that have an entry, by that entry; the root is where the cursor is.
+    heap: Vec<(SortKey, usize)>,
+    /// The index in the heap of the entry that comes next if it is not the root's source again. It
+    /// spares all heap work while one source leads.
+    rival: usize,
+    forward: bool,
+}
+
+impl MemCursor {
+    /// An unpositioned cursor. `owner` keeps what the sources' sort keys point into.
+    pub(in crate::memtable) fn new(
+        owner: Arc<dyn Any + Send + Sync>,
+        keyspace: KeyspaceId,
+        below: u64,
+        sources: Vec<Source>,
+    ) -> Self {
+        let heap = Vec::with_capacity(sources.len());
+        let window = Window { keyspace, below };
+        Self { owner, window, sources, heap, rival: NONE, forward: true }
+    }
+
+    /// Positions every source by `seek` and builds the heap.
+    fn position(
+        &mut self,
+        forward: bool,
+        mut seek: impl FnMut(&mut Source, Window) -> Option<SortKey>,
+    ) {
+        self.forward = forward;
+        self.heap.clear();
+        for (i, source) in self.sources.iter_mut().enumerate() {
+            if let Some(key) = seek(source, self.window) {
+                self.heap.push((key, i));
+            }
+        }
+        for parent in (0..self.heap.len() / 2).rev() {
+            self.sift_down(parent);
+        }
+        self.find_rival();
+    }
+
+    fn seek_forward(&mut self, bound: Bound<&SortKey>) {
+        self.position(true, |source, window| source.seek_forward(bound, window));
+    }
+
+    fn seek_backward(&mut self, bound: Bound<&SortKey>) {
+        self.position(false, |source, window| source.seek_backward(bound, window));
+    }
+
+    /// Moves in the direction that the sources stand in.
+    #[inline]
+    fn advance(&mut self) {
+        let Some(&(_, leader)) = self.heap.first() else { return };
+        match self.sources[leader].step(self.window, self.forward) {
+            Some(key) => {
+                self.heap[0].0 = key;
+                if self.rival == NONE || self.is_before(0, self.rival) {
+                    return;
+                }
+            }
+            None => {
+                self.heap.swap_remove(0);
+            }
+        }
+        self.sift_down(0);
+        self.find_rival();
+    }
+
+    #[inline]
+    fn is_before(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.heap[a].0, &self.heap[b].0);
+        if self.forward { a < b } else { b < a }
+    }
+
+    fn sift_down(&mut self, mut parent: usize) {
+        while let Some(child) = self.better_child(parent) {
+            if self.is_before(parent, child) {
+                return;
+            }
+            self.heap.swap(parent, child);
+            parent = child;
+        }
+    }
+
+    fn better_child(&self, parent: usize) -> Option<usize> {
+        let (left, right) = (2 * parent + 1, 2 * parent + 2);
+        if right < self.heap.len() && self.is_before(right, left) {
+            return Some(right);
+        }
+        (left < self.heap.len()).then_some(left)
+    }
+
+    fn find_rival(&mut self) {
+        self.rival = self.better_child(0).unwrap_or(NONE);
+    }
+
+    fn probe(&self, key: &[u8], number: u64) -> SortKey {
+        SortKey::probe(self.window.keyspace, key, number)
+    }
+}
+
+impl Cursor for MemCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.seek_ge(&[], u64::MAX)
+    }
+
+    fn seek_last(&mut self) -> Result<()> {
+        match self.window.keyspace.0.checked_add(1) {
+            Some(next) => {
+                let end = SortKey::probe(KeyspaceId(next), &[], u64::MAX);
+                self.seek_backward(Bound::Excluded(&end));
+            }
+            None => self.seek_backward(Bound::Unbounded),
+        }
+        Ok(())
+    }
+
+    fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
+        let probe = self.probe(key, number);
+        self.seek_forward(Bound::Included(&probe));
+        Ok(())
+    }
+
+    fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
+        let probe = self.probe(key, number);
+        self.seek_backward(Bound::Excluded(&probe));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        match self.heap.first() {
+            Some(&(here, _)) if !self.forward => self.seek_forward(Bound::Excluded(&here)),
+            _ => self.advance(),
+        }
+        Ok(())
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        match self.heap.first() {
+            Some(&(here, _)) if self.forward => self.seek_backward(Bound::Excluded(&here)),
+            _ => self.advance(),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<Entry<'_>> {
+        let (key, _) = self.heap.first()?;
+        // SAFETY: sort keys of sources are of entries, and `owner` keeps their bytes for as long
+        // as the cursor is borrowed (M1).
+        Some(unsafe { key.entry() })
+    }
+}

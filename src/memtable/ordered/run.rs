@@ -1,0 +1,228 @@
+//! Freezing: complete lists become sorted arrays, and small arrays become larger ones.
+//!
+//! An array takes half the memory of a list, is searched without pointers, and fewer runs make a
+//! seek cheaper. All of this happens on background threads, one at a time per generation; readers
+//! keep the runs that they captured.
+//!
+//! A put may be dropped on the way only if a newer put or delete of its key hides it from every
+//! reader: from those at a snapshot, and from those at or above the horizon. Readers in between
+//! (they loaded `visible` before the horizon was taken) are told by [`Run::is_exact_at`] and go
+//! another way. Deletes, merge operands and range deletes are never dropped here.
+
+use std::sync::Arc;
+
+use crate::base::Kind;
+use crate::base::mutant::mutant;
+use crate::mem::advise_huge;
+
+use super::key::SortKey;
+
+/// So many neighbours of one size become one run of the next size.
+pub(in crate::memtable) const MERGE_WIDTH: usize = 4;
+
+/// A sorted array over a range of lists.
+#[derive(Debug)]
+pub(in crate::memtable) struct Run {
+    /// In internal order.
+    pub(super) keys: Vec<SortKey>,
+    /// How often this was merged: runs of a rank have about the same size.
+    rank: u32,
+    /// Entries that were linked in its range, dropped ones included.
+    pub(super) linked: usize,
+    /// Every `SAMPLE`th key, so that a search begins in memory that stays in the cache.
+    samples: Vec<SortKey>,
+    /// Readers below this position and not at one of `snapshots` may miss dropped entries: one
+    /// more than the highest number that made an entry be dropped, 0 if none was.
+    horizon: u64,
+    /// Ascending.
+    snapshots: Vec<u64>,
+}
+
+/// Keys between two samples: what lies between them takes a few neighbouring cache lines.
+const SAMPLE: usize = 64;
+
+/// For whom a freeze keeps entries.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::memtable) struct Keep<'a> {
+    /// Positions of registered snapshots, ascending.
+    pub(in crate::memtable) snapshots: &'a [u64],
+    /// Every other reader that starts from now on reads here or above.
+    pub(in crate::memtable) horizon: u64,
+}
+
+impl Keep<'_> {
+    /// Whether nobody can see the entry `older` because `newer`, the next newer put or delete of
+    /// the same key, hides it from all. A reader at v sees `older` if older < v <= newer.
+    fn hides(&self, newer: u64, older: u64) -> bool {
+        if newer >= self.horizon {
+            return false;
+        }
+        if mutant("freeze_drops_visible") {
+            return true;
+        }
+        let next = self.snapshots.partition_point(|&at| at <= older);
+        self.snapshots.get(next).is_none_or(|&at| at > newer)
+    }
+}
+
+/// Takes entries in internal order and keeps those that somebody may need.
+struct Sieve<'a> {
+    keep: Keep<'a>,
+    keys: Vec<SortKey>,
+    /// The entry that came before, kept or not.
+    last: Option<SortKey>,
+    /// The number of the latest put or delete of the same key as `last`, before `last`.
+    hider: Option<u64>,
+    /// The horizon of the run to be.
+    horizon: u64,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(keep: Keep<'a>, capacity: usize) -> Self {
+        let keys = Vec::with_capacity(capacity);
+        advise_huge(keys.as_ptr(), capacity * size_of::<SortKey>());
+        Self { keep, keys, last: None, hider: None, horizon: 0 }
+    }
+
+    fn push(&mut self, key: SortKey) {
+        let last = self.last.replace(key).filter(|last| last.same_key(&key));
+        if let Some(last) = last {
+            if matches!(last.kind(), Some(Kind::Put | Kind::Delete)) {
+                self.hider = Some(last.number());
+            }
+            let hider = self.hider.filter(|newer| self.keep.hides(*newer, key.number()));
+            if let (Some(newer), Some(Kind::Put)) = (hider, key.kind()) {
+                self.horizon = self.horizon.max(newer + 1);
+                return;
+            }
+        } else {
+            self.hider = None;
+        }
+        self.keys.push(key);
+    }
+
+    /// The run of what was kept, from `linked` entries that came out of `sources`.
+    fn finish(mut self, linked: usize, sources: &[Arc<Run>]) -> Run {
+        self.keys.shrink_to_fit();
+        let horizon = sources.iter().map(|run| run.horizon).fold(self.horizon, u64::max);
+        // A snapshot that is registered now was considered by all drops before; checked anyway.
+        let is_exact = |at: &u64| sources.iter().all(|run| run.is_exact_at(*at));
+        let snapshots = self.keep.snapshots.iter().copied().filter(is_exact).collect();
+        let rank = sources.iter().map(|run| run.rank + 1).max().unwrap_or(0);
+        Run { rank, linked, horizon, snapshots, ..Run::of_sorted(self.keys) }
+    }
+}
+
+impl Run {
+    /// The run of a complete list, given as its entries in order.
+    pub(super) fn freeze(
+        entries: impl Iterator<Item = SortKey>,
+        count: usize,
+        keep: Keep<'_>,
+    ) -> Self {
+        let mut sieve = Sieve::new(keep, count);
+        let mut linked = 0;
+        for key in entries {
+            sieve.push(key);
+            linked += 1;
+        }
+        sieve.finish(linked, &[])
+    }
+
+    /// One run of several.
+    fn merge(sources: &[Arc<Run>], keep: Keep<'_>) -> Self {
+        let count = sources.iter().map(|run| run.keys.len()).sum();
+        let mut sieve = Sieve::new(keep, count);
+        let mut rests: Vec<&[SortKey]> = sources.iter().map(|run| run.keys.as_slice()).collect();
+        rests.retain(|rest| !rest.is_empty());
+        while let Some(least) = least(&rests) {
+            if let Some((first, rest)) = rests[least].split_first() {
+                sieve.push(*first);
+                rests[least] = rest;
+            }
+            if rests[least].is_empty() {
+                rests.swap_remove(least);
+            }
+        }
+        sieve.finish(sources.iter().map(|run| run.linked).sum(), sources)
+    }
+
+    /// A run of keys that are sorted already, from which nothing was dropped.
+    pub(super) fn of_sorted(keys: Vec<SortKey>) -> Self {
+        let linked = keys.len();
+        let samples = keys.iter().step_by(SAMPLE).copied().collect();
+        Self { keys, rank: 0, linked, samples, horizon: 0, snapshots: Vec::new() }
+    }
+
+    /// Whether a reader at this position sees here all that it may see.
+    pub(super) fn is_exact_at(&self, position: u64) -> bool {
+        position >= self.horizon || self.snapshots.binary_search(&position).is_ok()
+    }
+
+    /// The index of the first key at or after `probe`.
+    pub(super) fn lower_bound(&self, probe: &SortKey) -> usize {
+        self.count_before(|key| key < probe)
+    }
+
+    /// The index of the first key after `probe`.
+    pub(super) fn upper_bound(&self, probe: &SortKey) -> usize {
+        self.count_before(|key| key <= probe)
+    }
+
+    fn count_before(&self, is_before: impl Fn(&SortKey) -> bool) -> usize {
+        // The first `block` samples are before, so the answer is at or behind the last of them, and
+        // not behind the next sample.
+        let block = self.samples.partition_point(&is_before);
+        let start = block.saturating_sub(1) * SAMPLE;
+        let end = (block * SAMPLE).min(self.keys.len());
+        start + self.keys[start..end].partition_point(is_before)
+    }
+
+    /// Bytes that the array takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        (self.keys.capacity() + self.samples.capacity()) * size_of::<SortKey>()
+    }
+}
+
+/// Which of the slices, none of them empty, begins with the least key.
+fn least(rests: &[&[SortKey]]) -> Option<usize> {
+    (0..rests.len()).min_by(|&a, &b| rests[a].first().cmp(&rests[b].first()))
+}
+
+/// What is frozen of a generation. Replaced as a whole.
+#[derive(Debug, Default)]
+pub(super) struct RunList {
+    /// By place, oldest first; together they cover the lists `[0, live_from)`.
+    pub(super) runs: Vec<Arc<Run>>,
+    /// The first list that is not frozen (M7).
+    pub(super) live_from: usize,
+}
+
+impl RunList {
+    /// Whether a reader at this position sees in all runs what it may see.
+    pub(super) fn is_exact_at(&self, position: u64) -> bool {
+        self.runs.iter().all(|run| run.is_exact_at(position))
+    }
+
+    /// Entries that were linked in the frozen part.
+    pub(super) fn linked(&self) -> usize {
+        self.runs.iter().map(|run| run.linked).sum()
+    }
+
+    /// The same with one more list frozen.
+    pub(super) fn with(&self, run: Run) -> Self {
+        let mut runs = self.runs.clone();
+        runs.push(Arc::new(run));
+        Self { runs, live_from: self.live_from + 1 }
+    }
+
+    /// The same with the oldest neighbours of one rank merged, if there are enough anywhere.
+    pub(super) fn merged(&self, keep: Keep<'_>) -> Option<Self> {
+        let alike = |group: &[Arc<Run>]| group.windows(2).all(|pair| pair[0].rank == pair[1].rank);
+        let first = self.runs.windows(MERGE_WIDTH).position(alike)?;
+        let mut runs = self.runs.clone();
+        let merged = Run::merge(&self.runs[first..first + MERGE_WIDTH], keep);
+        runs.splice(first..first + MERGE_WIDTH, [Arc::new(merged)]);
+        Some(Self { runs, live_from: self.live_from })
+    }
+}

@@ -1,0 +1,160 @@
+//! What freezing keeps, drops and frees.
+
+use super::*;
+use crate::base::ErrorKind;
+use crate::memtable::ordered::MERGE_WIDTH;
+
+/// Versions 0 to 9 of one key; what is left of them after all was frozen.
+fn left_after(ops: &[Op], snapshots: &[usize], horizon: usize) -> Vec<usize> {
+    let engine = Engine::new(1 << 16, SHORT_SPANS);
+    let numbers: Vec<u64> = ops.iter().map(|op| engine.write(std::slice::from_ref(op))).collect();
+    // Position i sees versions 0 to i - 1.
+    let position = |i: usize| Lsn(numbers.get(i).copied().unwrap_or(engine.visible().0));
+    let snapshots: Vec<Lsn> = snapshots.iter().map(|&i| position(i)).collect();
+    let horizon = position(horizon);
+    engine.complete_list();
+
+    engine.freeze(&snapshots, horizon);
+
+    let left = collect(&mut engine.cursor(0, engine.visible()));
+    let index = |number| numbers.iter().position(|&n| n == number).unwrap();
+    let mut left: Vec<usize> = left.into_iter().map(|(_, number)| index(number)).collect();
+    left.sort_unstable();
+    left
+}
+
+fn puts(n: u8) -> Vec<Op> {
+    (0..n).map(|i| put(b"key", &[i])).collect()
+}
+
+#[test]
+fn only_the_newest_put_below_each_snapshot_and_the_horizon_is_kept() {
+    assert_eq!(left_after(&puts(10), &[], 10), [9]);
+    assert_eq!(left_after(&puts(10), &[3], 10), [2, 9]);
+    assert_eq!(left_after(&puts(10), &[3, 7], 10), [2, 6, 9]);
+    assert_eq!(left_after(&puts(10), &[0, 1, 10], 10), [0, 9]);
+    assert_eq!(left_after(&puts(10), &[], 5), [4, 5, 6, 7, 8, 9]);
+    assert_eq!(left_after(&puts(10), &[2], 5), [1, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(left_after(&puts(10), &[], 0), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn deletes_and_merge_operands_and_their_base_are_kept() {
+    let mut ops = puts(6);
+    ops[2] = delete(b"key");
+    ops[4].kind = Kind::Merge;
+
+    // 0 and 1 are hidden by the delete; 3 is the base of the operand; 5 hides all of them, and
+    // with them the put 3, but never the operand and the delete.
+    assert_eq!(left_after(&ops, &[], 6), [2, 4, 5]);
+    assert_eq!(left_after(&ops[..5], &[], 5), [2, 3, 4]);
+}
+
+#[test]
+fn versions_of_other_keys_hide_nothing() {
+    let ops = [put(b"key", b"1"), put(b"keys", b"2"), put(b"ke", b"3"), put_in(1, b"key", b"4")];
+
+    assert_eq!(left_after(&ops, &[], 4), [0, 1, 2]);
+}
+
+#[test]
+fn merging_runs_drops_by_the_same_rule() {
+    // One version per list, so that only merges can drop anything.
+    let engine = Engine::new(1 << 18, SHORT_SPANS);
+    let mut numbers = Vec::new();
+    for i in 0..4 * MERGE_WIDTH {
+        numbers.push(engine.write(&[put(b"key", &i.to_le_bytes())]));
+        engine.complete_list();
+    }
+    let snapshot = Lsn(numbers[5] + 1);
+
+    engine.freeze(&[snapshot], engine.visible());
+
+    let left = collect(&mut engine.cursor(0, engine.visible()));
+    assert!(left.len() < numbers.len());
+    assert_eq!(left.first().map(|(_, number)| *number), numbers.last().copied());
+    assert!(left.contains(&(b"key".to_vec(), numbers[5])));
+    assert_eq!(collect(&mut engine.cursor(0, snapshot)).first().unwrap().1, numbers[5]);
+}
+
+#[test]
+fn reader_between_snapshot_and_horizon_gets_the_truth_or_is_told_to_come_back() {
+    let engine = Engine::new(1 << 18, SHORT_SPANS);
+    let numbers: Vec<u64> = (0..100_u8).map(|i| engine.write(&[put(b"key", &[i])])).collect();
+    let snapshot = Lsn(numbers[10]);
+    engine.complete_list();
+    engine.freeze(&[snapshot], engine.visible());
+
+    for (i, number) in (0_u8..).zip(&numbers) {
+        assert_eq!(engine.value(b"key", number + 1), Some(vec![i]));
+    }
+    let refused = engine.table.cursor(KeyspaceId(0), Lsn(numbers[50])).err();
+    assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Busy));
+    assert_eq!(collect(&mut engine.cursor(0, snapshot)).len(), 1);
+    // At most two of each run: the newest, and the one that the snapshot sees.
+    let left = collect(&mut engine.cursor(0, engine.visible())).len();
+    assert!(left <= engine.runs() + 1);
+}
+
+#[test]
+fn cursor_at_the_end_of_a_generation_works_although_freezing_saw_a_later_horizon() {
+    let engine = Engine::new(1 << 18, SHORT_SPANS);
+    for i in 0..100_u8 {
+        engine.write(&[put(b"key", &[i])]);
+    }
+    engine.complete_list();
+    let end = engine.visible();
+
+    while engine.table.freeze_step(end.plus(1 << 30), &[], end.plus(1 << 30)) {}
+
+    let cursor = engine.table.cursor(KeyspaceId(0), end);
+    assert!(!collect(&mut cursor.unwrap()).is_empty());
+}
+
+#[test]
+fn long_entry_makes_no_row_of_empty_lists() {
+    let engine = Engine::new(1 << 20, SHORT_SPANS);
+    engine.write(&[put(b"a", b"1")]);
+    engine.write(&[put(b"b", &vec![1; 500_000])]);
+    engine.write(&[put(b"c", b"3")]);
+
+    assert!(engine.lists() <= 3);
+    assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 3);
+    assert_eq!(engine.value(b"c", u64::MAX), Some(b"3".to_vec()));
+}
+
+#[test]
+fn incomplete_lists_are_not_frozen() {
+    let engine = Engine::new(1 << 16, SHORT_SPANS);
+    engine.write(&[put(b"a", b"1")]);
+    let ops = [put(b"b", b"2")];
+    let unmarked = engine.write_unmarked(&ops, 0);
+    engine.complete_list();
+
+    engine.freeze_all_kept();
+    assert_eq!(engine.frozen(), 0);
+    engine.publish(unmarked, &ops);
+    engine.freeze_all_kept();
+
+    assert!(engine.frozen() > 0);
+    assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 2);
+}
+
+#[test]
+fn runs_stay_few_and_lists_are_freed() {
+    let engine = Engine::new(1 << 20, SHORT_SPANS);
+    for i in 0..4_000_u32 {
+        engine.write(&[put(&i.to_be().to_le_bytes(), b"value")]);
+    }
+    let before = engine.table.memory_bytes();
+    let lists = engine.lists();
+
+    engine.freeze_all_kept();
+
+    assert!(lists > 60, "{lists} lists");
+    assert!(engine.frozen() >= lists - 1);
+    assert!(engine.runs() <= 4 * (MERGE_WIDTH - 1), "{} runs", engine.runs());
+    assert_eq!(engine.garbage.pending(), 0);
+    assert!(engine.table.memory_bytes() < before);
+    assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 4_000);
+}
