@@ -1,1 +1,206 @@
-//! Placeholder.
+//! An immutable view of all levels of all keyspaces, and lookup through it.
+//!
+//! A [`Version`] is made from a manifest state and from another version by an edit; it never
+//! changes. It holds its tables' files: a file that the manifest no longer names is reported by
+//! [`Tables::take_unused`] only when the last version (or cursor, or job) that holds it is gone.
+//!
+//! Invariants, checked whenever a version is made, so that a manifest that breaks them is reported
+//! as corrupt and never read wrongly:
+//!
+//! * V1: in level 1 and below, sections of a keyspace are in ascending order of key and share no
+//!   user key; all versions of a user key in a level are in one table.
+//! * V2: in level 0, two sections of a keyspace whose ranges of numbers overlap share no key (their
+//!   ranges of keys do not overlap). Level 0 is searched by descending largest number.
+//! * V3: of one key, every version in a level is newer than every version in the levels below, and
+//!   every version in an earlier level-0 section is newer than those in a later one. Level 0 has it
+//!   by V2. Between levels no range in the manifest can show it; compaction keeps it, because a
+//!   job takes with a section everything of its range that is older in level 0, and everything of
+//!   its range in the output level.
+//!
+//! By V3 the first match of a search from above is the newest version.
+//!
+//! Threads: any, at once; nothing here is locked on the way of a read but the first opening of a
+//! table. Not here: which files to compact, and when files are deleted.
+
+mod edit;
+mod level;
+mod level_cursor;
+mod levels;
+mod sizes;
+mod tables;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(crate) use level::Run;
+pub(crate) use level_cursor::LevelCursor;
+pub(crate) use levels::{Levels, Section};
+pub(crate) use sizes::{LevelSizes, Targets};
+pub(crate) use tables::{TableHandle, Tables};
+
+use crate::base::limits::LEVEL_COUNT;
+use crate::base::{Cursor, FileNumber, KeyspaceId, Level, Lsn, Result};
+use crate::manifest::{State, VersionEdit};
+use crate::sstable::Found;
+
+/// What lies in one level.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct LevelStats {
+    /// Table files that have a section here.
+    pub(crate) files: u64,
+    /// Sections, over all keyspaces meant.
+    pub(crate) sections: u64,
+    /// Bytes of these sections.
+    pub(crate) bytes: u64,
+    /// Entries, tombstones included.
+    pub(crate) entries: u64,
+    /// Deletes among them.
+    pub(crate) tombstones: u64,
+}
+
+/// The levels of every keyspace at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Version {
+    /// In ascending order of id.
+    keyspaces: Vec<Arc<Levels>>,
+}
+
+impl Version {
+    /// The version that a recovered manifest describes; tables are opened when first used.
+    ///
+    /// A state that breaks V1 or V2 is `Corrupt`.
+    pub(crate) fn from_state(state: &State, tables: &Tables) -> Result<Arc<Self>> {
+        edit::from_state(state, tables)
+    }
+
+    /// The version after `edit`. An edit that does not fit this version, or whose result breaks
+    /// V1 or V2, is `Corrupt`; sections of keyspaces that it drops are ignored.
+    pub(crate) fn apply(&self, edit: &VersionEdit, tables: &Tables) -> Result<Arc<Self>> {
+        edit::apply(self, edit, tables)
+    }
+
+    /// Whether everything that `edit` removes is here and every keyspace that it adds to lives.
+    ///
+    /// False for the result of a job whose keyspace was dropped meanwhile; its outputs are then
+    /// deleted, not installed.
+    pub(crate) fn accepts(&self, edit: &VersionEdit) -> bool {
+        let there = |ks, level: Level, file| {
+            self.levels(ks).is_some_and(|levels| levels.holds(level, file))
+        };
+        edit.removed.iter().all(|r| there(r.keyspace, r.level, r.file))
+            && edit.added.iter().all(|a| self.levels(a.section.keyspace).is_some())
+    }
+
+    /// The levels of a keyspace, or none if it does not exist.
+    pub(crate) fn levels(&self, keyspace: KeyspaceId) -> Option<&Arc<Levels>> {
+        let at = self.keyspaces.binary_search_by_key(&keyspace, |levels| levels.keyspace()).ok()?;
+        self.keyspaces.get(at)
+    }
+
+    /// Every keyspace's levels, in ascending order of id.
+    pub(crate) fn keyspaces(&self) -> &[Arc<Levels>] {
+        &self.keyspaces
+    }
+
+    /// The newest version of `key` whose number is below `below`; tombstones are found too.
+    pub(crate) fn get(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        below: Lsn,
+    ) -> Result<Option<Found>> {
+        match self.levels(keyspace) {
+            Some(levels) => levels.get(key, below),
+            None => Ok(None),
+        }
+    }
+
+    /// Cursors over everything in a keyspace: one for each section of level 0, newest first, and
+    /// one for each deeper level that holds something.
+    pub(crate) fn cursors(&self, keyspace: KeyspaceId) -> Result<Vec<Box<dyn Cursor>>> {
+        self.cursors_in(keyspace, None, None)
+    }
+
+    /// Like [`Version::cursors`], without sources that hold no key from `lo` up to but not
+    /// including `hi`. The cursors may show keys outside of these bounds.
+    pub(crate) fn cursors_in(
+        &self,
+        keyspace: KeyspaceId,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+    ) -> Result<Vec<Box<dyn Cursor>>> {
+        match self.levels(keyspace) {
+            Some(levels) => levels.cursors(lo, hi),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The sections of one level of a keyspace: level 0 newest first, others by key.
+    pub(crate) fn level_sections(&self, keyspace: KeyspaceId, level: Level) -> &[Section] {
+        self.levels(keyspace).map_or(&[], |levels| levels.sections(level))
+    }
+
+    /// The sections of one level whose key range meets `lo` to `hi`, both inclusive.
+    pub(crate) fn overlaps(
+        &self,
+        keyspace: KeyspaceId,
+        level: Level,
+        lo: &[u8],
+        hi: &[u8],
+    ) -> Vec<Section> {
+        self.levels(keyspace).map_or_else(Vec::new, |levels| levels.overlaps(level, lo, hi))
+    }
+
+    /// Every section with its level.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (Level, &Section)> {
+        self.keyspaces.iter().flat_map(|levels| levels.all_sections())
+    }
+
+    /// The numbers of all table files that hold a section.
+    pub(crate) fn live_files(&self) -> BTreeSet<FileNumber> {
+        self.sections().map(|(_, section)| section.number()).collect()
+    }
+
+    /// How many live sections, and how many bytes of them, each file of level 0 has.
+    pub(crate) fn level0_live(&self) -> BTreeMap<FileNumber, (usize, u64)> {
+        let mut live: BTreeMap<FileNumber, (usize, u64)> = BTreeMap::new();
+        for levels in &self.keyspaces {
+            for section in levels.sections(Level(0)) {
+                let (sections, bytes) = live.entry(section.number()).or_default();
+                *sections += 1;
+                *bytes += section.meta().bytes;
+            }
+        }
+        live
+    }
+
+    /// Sections in level 0, over all keyspaces.
+    pub(crate) fn level0_sections(&self) -> usize {
+        self.keyspaces.iter().map(|levels| levels.sections(Level(0)).len()).sum()
+    }
+
+    /// The most sections that one keyspace has in level 0: what a read in it must look through.
+    pub(crate) fn level0_sections_max(&self) -> usize {
+        self.keyspaces.iter().map(|levels| levels.sections(Level(0)).len()).max().unwrap_or(0)
+    }
+
+    /// Estimated bytes that compaction has to move until no level is over its size.
+    pub(crate) fn debt_bytes(&self, sizes: &LevelSizes) -> u64 {
+        self.keyspaces.iter().map(|levels| sizes.debt_bytes(levels)).sum()
+    }
+
+    /// What lies in each level, over all keyspaces.
+    pub(crate) fn stats(&self) -> [LevelStats; LEVEL_COUNT] {
+        levels::stats(self.keyspaces.iter())
+    }
+
+    /// What lies in each level of one keyspace.
+    pub(crate) fn keyspace_stats(&self, keyspace: KeyspaceId) -> [LevelStats; LEVEL_COUNT] {
+        levels::stats(self.levels(keyspace).into_iter())
+    }
+}

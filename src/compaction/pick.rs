@@ -1,0 +1,181 @@
+//! Picking the next job: the most urgent one that can run beside the others.
+//!
+//! 1. Levels that are due, most urgent first: of level 0 a group of sections, of another level
+//!    the section whose compaction rewrites the least for its size.
+//! 2. Sections that are mostly tombstones which every reader sees.
+//! 3. Files of level 0 most of which is dead, because other keyspaces' sections have left.
+//!
+//! Every job moves sections down, or removes tombstones for good, or shrinks level 0: without new
+//! writes there is a last one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::job::Plan;
+use super::score::{cost, is_mostly_tombstones};
+use super::{Busy, Job, Reason, Score, level0, scores};
+use crate::base::limits::LEVEL_COUNT;
+use crate::base::{FileNumber, Level, Lsn};
+use crate::version::{LevelSizes, Levels, Section, Version};
+
+/// Dead bytes that a file of level 0 may have before it counts as wasted: what is around and
+/// between sections is not dead.
+const WASTE_BYTES_MIN: u64 = 64 << 10;
+
+/// How jobs are picked and cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PickOptions {
+    /// How levels are sized.
+    pub(crate) sizes: LevelSizes,
+    /// Length at which an output table is finished, in bytes. Default: 64 MiB.
+    pub(crate) target_file_bytes: u64,
+    /// Bytes that one job takes from its upper level, about. Default: 1 GiB.
+    pub(crate) job_bytes_max: u64,
+    /// The oldest position at which anybody reads: tombstones below it may be needless.
+    pub(crate) oldest: Lsn,
+}
+
+impl PickOptions {
+    /// The defaults, for readers no older than `oldest`.
+    pub(crate) fn new(oldest: Lsn) -> Self {
+        let sizes = LevelSizes::default();
+        Self { sizes, target_file_bytes: 64 << 20, job_bytes_max: 1 << 30, oldest }
+    }
+}
+
+/// The most urgent job that may run beside those of `busy`; none if nothing is due.
+pub(crate) fn pick(version: &Version, busy: &Busy, options: &PickOptions) -> Option<Job> {
+    let picker = Picker { version, busy, options, live: version.level0_live() };
+    let due = scores(version, busy, options);
+    due.iter()
+        .find_map(|score| picker.due(score))
+        .or_else(|| picker.tombstones())
+        .or_else(|| picker.waste())
+}
+
+/// What picking looks at.
+pub(super) struct Picker<'a> {
+    pub(super) version: &'a Version,
+    pub(super) busy: &'a Busy,
+    pub(super) options: &'a PickOptions,
+    /// Live sections and bytes of each file in level 0.
+    pub(super) live: BTreeMap<FileNumber, (usize, u64)>,
+}
+
+impl Picker<'_> {
+    fn due(&self, score: &Score) -> Option<Job> {
+        let levels = self.version.levels(score.keyspace)?;
+        if score.level == Level(0) {
+            let oldest_first = levels.sections(Level(0)).iter().rev();
+            return oldest_first
+                .filter(|section| !self.busy.holds(section))
+                .find_map(|section| self.level0(levels, section, Reason::Level0));
+        }
+        let mut sections: Vec<&Section> = levels.sections(score.level).iter().collect();
+        sections.retain(|section| !self.busy.holds(section));
+        sections.sort_by_cached_key(|section| cost(levels, score.level, section));
+        sections.into_iter().find_map(|section| {
+            let seeds = vec![section.clone()];
+            self.down(levels, score.level, seeds, Reason::Size)
+        })
+    }
+
+    /// A job that takes the group of a section of level 0 to the base level.
+    pub(super) fn level0(
+        &self,
+        levels: &Arc<Levels>,
+        seed: &Section,
+        reason: Reason,
+    ) -> Option<Job> {
+        let seeds = level0::group(levels, seed, self.busy, self.options)?;
+        let must_rewrite = matches!(reason, Reason::Waste | Reason::Manual);
+        let may_move = !must_rewrite && seeds.iter().all(|seed| self.is_movable(seed));
+        let output = self.options.sizes.targets(&levels.level_bytes()).base;
+        let plan = Plan { levels, seeds, from: Level(0), output, reason, may_move };
+        Job::make(plan, self.busy, self.options)
+    }
+
+    /// A job that takes neighbours of a level below 0 to the next level.
+    pub(super) fn down(
+        &self,
+        levels: &Arc<Levels>,
+        from: Level,
+        seeds: Vec<Section>,
+        reason: Reason,
+    ) -> Option<Job> {
+        let output = Level(from.0 + 1);
+        // Moving tombstones to where they could be dropped would only put the work off.
+        let sheds = |seed: &Section| {
+            is_mostly_tombstones(seed, self.options) && !lies_beneath(levels, output, seed)
+        };
+        let may_move = reason != Reason::Manual && !seeds.iter().any(sheds);
+        let plan = Plan { levels, seeds, from, output, reason, may_move };
+        Job::make(plan, self.busy, self.options)
+    }
+
+    /// A job that writes neighbours of a level again, without what nobody needs.
+    pub(super) fn again(
+        &self,
+        levels: &Arc<Levels>,
+        level: Level,
+        seeds: Vec<Section>,
+        reason: Reason,
+    ) -> Option<Job> {
+        let plan = Plan { levels, seeds, from: level, output: level, reason, may_move: false };
+        Job::make(plan, self.busy, self.options)
+    }
+
+    /// Whether a file of level 0 may keep its bytes in a deeper level: it holds nothing else, and
+    /// it is not so small that the deeper level would fill with small files.
+    fn is_movable(&self, section: &Section) -> bool {
+        let file_bytes = section.handle().meta().file_bytes;
+        let dead = file_bytes.saturating_sub(section.meta().bytes);
+        let alone = self.live.get(&section.number()).is_some_and(|&(sections, _)| sections == 1);
+        alone
+            && dead <= WASTE_BYTES_MIN.max(file_bytes / 4)
+            && section.meta().bytes >= self.options.target_file_bytes / 4
+    }
+
+    fn tombstones(&self) -> Option<Job> {
+        self.version.keyspaces().iter().find_map(|levels| {
+            (1..).map(Level).take(LEVEL_COUNT - 1).find_map(|level| {
+                let sections = levels.sections(level).iter();
+                sections
+                    .filter(|section| is_mostly_tombstones(section, self.options))
+                    .filter(|section| !self.busy.holds(section))
+                    .find_map(|section| self.shed(levels, level, section))
+            })
+        })
+    }
+
+    fn shed(&self, levels: &Arc<Levels>, level: Level, section: &Section) -> Option<Job> {
+        let seeds = vec![section.clone()];
+        if lies_beneath(levels, level, section) {
+            return self.down(levels, level, seeds, Reason::Tombstones);
+        }
+        self.again(levels, level, seeds, Reason::Tombstones)
+    }
+
+    fn waste(&self) -> Option<Job> {
+        self.version.keyspaces().iter().find_map(|levels| {
+            let oldest_first = levels.sections(Level(0)).iter().rev();
+            oldest_first
+                .filter(|section| self.is_wasted(section))
+                .find_map(|section| self.level0(levels, section, Reason::Waste))
+        })
+    }
+
+    /// Whether less than a quarter of the file is alive.
+    fn is_wasted(&self, section: &Section) -> bool {
+        let file_bytes = section.handle().meta().file_bytes;
+        let live = self.live.get(&section.number()).map_or(0, |&(_, bytes)| bytes);
+        live < file_bytes / 4 && file_bytes.saturating_sub(live) >= WASTE_BYTES_MIN
+    }
+}
+
+/// Whether a level below `level` has a section that meets this one.
+pub(super) fn lies_beneath(levels: &Levels, level: Level, section: &Section) -> bool {
+    let meta = section.meta();
+    let deeper = (0..).map(Level).take(LEVEL_COUNT).skip(usize::from(level.0) + 1);
+    deeper.into_iter().any(|l| !levels.overlaps(l, &meta.smallest, &meta.largest).is_empty())
+}
