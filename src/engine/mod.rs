@@ -1,1 +1,63 @@
-//! Placeholder.
+//! One open database: recovery, commit, read, scan, snapshots, flush, background work, health.
+//!
+//! [`Db`] is what `capi` and `index` call; every method may be called from any thread. Writes and
+//! reads take no lock on their common path: see `docs/architecture.md`, "The write path" and "The
+//! read path". Each file here holds one activity:
+//!
+//! | file | activity |
+//! | --- | --- |
+//! | `db` | the shared state of one database and small accessors |
+//! | `env` | what several databases share: memory, cache, threads |
+//! | `commit` | reserve, fill, publish: one write |
+//! | `seal` | the end of one generation and the installation of the next |
+//! | `publish` | moving `visible`, and waiting for it |
+//! | `sync` | the log leader: write-out and durability |
+//! | `prepare` | making the next generation ahead of the writers |
+//! | `stall` | smooth back-pressure |
+//! | `open`, `recover`, `close` | the life of a database |
+//! | `flush`, `compact`, `worker`, `obsolete` | background work |
+//! | `read`, `scan`, `snapshot` | reading |
+//! | `keyspace`, `install`, `mark` | keyspaces; version edits; proof that the log is durable |
+//! | `health` | statistics |
+
+mod check;
+mod close;
+mod commit;
+mod compact;
+mod db;
+mod env;
+mod flush;
+mod generation;
+mod health;
+mod install;
+mod keyspace;
+mod mark;
+mod obsolete;
+mod open;
+mod poison;
+mod prepare;
+mod publish;
+mod read;
+mod recover;
+mod scan;
+mod seal;
+mod snapshot;
+mod stall;
+mod sync;
+mod wait;
+mod worker;
+
+pub(crate) use commit::WriteOptions;
+pub(crate) use compact::Background;
+pub(crate) use db::{Db, LogHook, LogLevel};
+pub(crate) use env::Env;
+pub(crate) use health::{Health, HealthState, StatsFormat};
+pub(crate) use keyspace::Keyspace;
+pub(crate) use read::{Pinned, ReadOptions};
+pub(crate) use scan::{Iter, SeekHow};
+pub(crate) use snapshot::Snapshot;
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;

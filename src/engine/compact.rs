@@ -1,0 +1,249 @@
+//! Compaction as the engine runs it: choose, run, install; and the calls that steer it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::db::{Db, LogLevel};
+use crate::base::{Error, ErrorKind, KeyspaceId, Result};
+use crate::compaction::{self, Busy, BusyId, Context, Job, PickOptions, RangePick};
+use crate::mem::epoch;
+use crate::version::{LevelSizes, Version};
+
+/// What [`Db::background`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Background {
+    /// Hold flush and compaction back; what runs is finished first.
+    Pause,
+    /// Take one pause back.
+    Resume,
+    /// Wait until no flush or compaction runs or is due.
+    WaitIdle,
+    /// Abandon running compactions; they start anew later.
+    Cancel,
+}
+
+/// Which files compactions under way use.
+#[derive(Default)]
+pub(super) struct CompactionState {
+    pub(super) busy: Busy,
+    pub(super) running: Vec<Arc<AtomicBool>>,
+}
+
+/// One compaction under way.
+struct Running {
+    busy: BusyId,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Db {
+    /// As a worker: one compaction, if one is due.
+    pub(super) fn compaction_job(&self) -> bool {
+        if self.poison.check().is_err() || self.leaves_no_thread() {
+            return false;
+        }
+        let options = self.pick_options();
+        let picked = {
+            let mut state = self.compaction.lock();
+            let version = self.version();
+            compaction::pick(&version, &state.busy, &options)
+                .map(|job| (self.start(&mut state, &job), job))
+        };
+        let Some((running, job)) = picked else { return false };
+        let outcome = self.run_compaction(&job, running);
+        self.attempt(outcome.map(|()| true))
+    }
+
+    /// With several threads one of them is kept for flushes.
+    fn leaves_no_thread(&self) -> bool {
+        let threads = self.env.options.threads as usize;
+        threads > 1 && self.compaction.lock().running.len() + 1 >= threads
+    }
+
+    pub(super) fn version(&self) -> Arc<Version> {
+        let guard = epoch::pin();
+        Arc::clone(&self.state.load(&guard).version)
+    }
+
+    fn start(&self, state: &mut CompactionState, job: &Job) -> Running {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        state.running.push(Arc::clone(&cancelled));
+        self.counters.compactions_started.add(1);
+        Running { busy: state.busy.start(job), cancelled }
+    }
+
+    fn run_compaction(&self, job: &Job, running: Running) -> Result<()> {
+        let Running { busy, cancelled } = running;
+        let outcome = self.run_and_install(job, &cancelled);
+        {
+            let mut state = self.compaction.lock();
+            state.busy.finish(busy);
+            state.running.retain(|other| !Arc::ptr_eq(other, &cancelled));
+        }
+        self.jobs.parking.notify();
+        self.env.wake_workers();
+        if let Err(error) = &outcome {
+            if !cancelled.load(Ordering::Relaxed) && self.is_live() {
+                self.log(LogLevel::Error, || format!("a compaction failed: {error}"));
+                self.counters.compaction_errors.add(1);
+            }
+        }
+        outcome
+    }
+
+    fn run_and_install(&self, job: &Job, cancelled: &Arc<AtomicBool>) -> Result<()> {
+        let (horizon, snapshots) = self.snapshots.positions(&self.visible);
+        let Some(options) = self.keyspaces.options(job.keyspace()) else { return Ok(()) };
+        let new_file = || self.new_file_number();
+        let random = || self.env.os.random_u64();
+        let throttle = |bytes: u64| {
+            self.counters.compaction_bytes.add(bytes);
+            self.throttle(bytes);
+            // One thread does everything: writers must not wait for the end of a compaction.
+            if self.env.options.threads == 1 {
+                while self.urgent_job() {}
+            }
+            if !self.is_live() {
+                cancelled.store(true, Ordering::Relaxed);
+            }
+        };
+        let context = Context {
+            dir: &self.dir,
+            tables: &self.tables,
+            new_file: &new_file,
+            random: &random,
+            options: &options,
+            snapshots: &snapshots,
+            horizon,
+            cancelled,
+            throttle: &throttle,
+        };
+        let outcome = compaction::run(job, &context)?;
+        match self.install_if_current(outcome.edit.clone()) {
+            Ok(true) => {}
+            // The keyspace was dropped meanwhile.
+            Ok(false) => outcome.discard(&*self.dir),
+            Err(error) => {
+                // Whether the edit is durable is not known when the manifest failed: then the
+                // outputs stay for the next open to judge.
+                if self.poison.check().is_ok() {
+                    outcome.discard(&*self.dir);
+                }
+                return Err(error);
+            }
+        }
+        self.counters.compactions.add(1);
+        self.update_stall();
+        self.env.rebalance();
+        self.room_parking.notify();
+        Ok(())
+    }
+
+    pub(super) fn level_sizes(&self) -> LevelSizes {
+        LevelSizes { base_bytes: 4 * self.options.write_buffer_bytes, ..LevelSizes::default() }
+    }
+
+    pub(super) fn pick_options(&self) -> PickOptions {
+        let (horizon, snapshots) = self.snapshots.positions(&self.visible);
+        PickOptions {
+            sizes: self.level_sizes(),
+            target_file_bytes: self.options.write_buffer_bytes,
+            job_bytes_max: 16 * self.options.write_buffer_bytes,
+            oldest: snapshots.first().copied().unwrap_or(horizon),
+        }
+    }
+
+    /// Compacts everything between `lo` and `hi` (none is no bound) of a keyspace to the deepest
+    /// level that has data, after a flush. `deadline_ns` is relative; 0 is none.
+    ///
+    /// # Errors
+    /// `Timeout` between jobs when the deadline has passed: what was done stays done.
+    pub(crate) fn compact(
+        &self,
+        keyspace: KeyspaceId,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+        deadline_ns: u64,
+    ) -> Result<()> {
+        self.check_writable()?;
+        self.keyspaces.check(keyspace)?;
+        let until = if deadline_ns == 0 { None } else { self.deadline(deadline_ns) };
+        self.flush()?;
+        loop {
+            self.check_writable()?;
+            if until.is_some_and(|until| self.env.os.monotonic_ns() >= until) {
+                return Err(Error::new(ErrorKind::Timeout, "the compaction ran out of time"));
+            }
+            let options = self.pick_options();
+            let picked = {
+                let mut state = self.compaction.lock();
+                let version = self.version();
+                match compaction::pick_range(&version, &state.busy, &options, keyspace, lo, hi) {
+                    RangePick::Done => return Ok(()),
+                    RangePick::Busy => None,
+                    RangePick::Job(job) => Some((self.start(&mut state, &job), job)),
+                }
+            };
+            match picked {
+                Some((running, job)) => self.run_compaction(&job, running)?,
+                // Somebody works on these files: when he is done we look again.
+                None => self.wait_on(&self.jobs.parking, until, || {
+                    self.compaction.lock().running.is_empty() || !self.is_live()
+                })?,
+            }
+        }
+    }
+
+    /// Steers background work. `timeout_ns` bounds the wait of `Pause` and `WaitIdle`: 0 does not
+    /// wait, `u64::MAX` waits for ever.
+    pub(crate) fn background(&self, action: Background, timeout_ns: u64) -> Result<()> {
+        self.check_writable()?;
+        match action {
+            Background::Pause => {
+                self.jobs.pause();
+                self.wait_done(timeout_ns, || self.is_quiet())
+            }
+            Background::Resume => {
+                self.jobs.resume();
+                self.env.wake_workers();
+                Ok(())
+            }
+            Background::WaitIdle => self.wait_done(timeout_ns, || self.is_idle()),
+            Background::Cancel => {
+                for cancelled in &self.compaction.lock().running {
+                    cancelled.store(true, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn wait_done(&self, timeout_ns: u64, done: impl Fn() -> bool) -> Result<()> {
+        self.env.wake_workers();
+        let until = self.deadline(timeout_ns);
+        let stop = || done() || self.background_error.lock().is_some() || !self.is_live();
+        self.wait_on(&self.jobs.parking, until, stop)?;
+        self.check_writable()?;
+        if done() {
+            return Ok(());
+        }
+        match self.background_error.lock().clone() {
+            Some(cause) => Err(cause),
+            None => Err(Error::new(ErrorKind::Busy, "background work goes on")),
+        }
+    }
+
+    /// No flush and no compaction runs.
+    fn is_quiet(&self) -> bool {
+        self.compaction.lock().running.is_empty() && !self.jobs.flushing.is_locked()
+    }
+
+    /// None runs or is due.
+    fn is_idle(&self) -> bool {
+        if !self.is_quiet() || self.can_flush() {
+            return false;
+        }
+        let state = self.compaction.lock();
+        self.jobs.is_paused()
+            || compaction::pick(&self.version(), &state.busy, &self.pick_options()).is_none()
+    }
+}

@@ -1,0 +1,231 @@
+//! What several databases share: one memory budget, one block cache, one pool of threads.
+//!
+//! Threads start with the first database and end with the environment. In a stepped environment
+//! (tests) there are none: whoever waits runs the pending jobs himself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::check;
+use super::db::Db;
+use crate::base::options::EnvOptions;
+use crate::base::{Error, ErrorKind, Result};
+use crate::cache::BlockCache;
+use crate::mem::Garbage;
+use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::mem::{Budget, Deadline, Parking};
+use crate::os::Os;
+use crate::os::real::RealOs;
+use crate::vfs::Vfs;
+use crate::vfs::posix::PosixVfs;
+
+/// How long an idle worker sleeps before it looks around.
+const IDLE_NS: u64 = 100_000_000;
+
+/// Memory, cache and threads for any number of databases.
+pub(crate) struct Env {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) os: Arc<dyn Os>,
+    pub(super) cache: Arc<BlockCache>,
+    /// Bytes of write buffers; the cache gets what they and the tables leave.
+    pub(super) buffers: Arc<Budget>,
+    pub(super) garbage: Arc<Garbage>,
+    pub(super) options: EnvOptions,
+    pub(super) throttle: Throttle,
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    databases: Mutex<Vec<Weak<Db>>>,
+    /// Set by the environment's drop (release), read by workers (acquire).
+    stop: AtomicBool,
+    /// Counted up by whoever has work (release), read by workers (acquire) to see news.
+    work: AtomicU64,
+    parking: Parking,
+    os: Arc<dyn Os>,
+    garbage: Arc<Garbage>,
+}
+
+impl Env {
+    /// An environment on these seams. Nothing is started yet.
+    pub(crate) fn create(
+        options: EnvOptions,
+        vfs: Arc<dyn Vfs>,
+        os: Arc<dyn Os>,
+    ) -> Result<Arc<Self>> {
+        check::env(&options)?;
+        let budget = options.memory_budget_bytes;
+        let garbage = Arc::new(garbage(&*os));
+        let shared = Shared {
+            databases: Mutex::new(Vec::new()),
+            stop: AtomicBool::new(false),
+            work: AtomicU64::new(0),
+            parking: Parking::new(),
+            os: Arc::clone(&os),
+            garbage: Arc::clone(&garbage),
+        };
+        Ok(Arc::new(Self {
+            vfs,
+            os,
+            cache: BlockCache::new(budget),
+            buffers: Arc::new(Budget::new(budget / 2)),
+            garbage,
+            throttle: Throttle::new(options.io_bytes_per_sec),
+            options,
+            shared: Arc::new(shared),
+            threads: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// An environment on the real machine.
+    pub(crate) fn real(options: EnvOptions) -> Result<Arc<Self>> {
+        Self::create(options, Arc::new(PosixVfs), Arc::new(RealOs::new()))
+    }
+
+    /// Lets the workers serve `db`, and starts them if they do not run.
+    pub(super) fn register(&self, db: &Arc<Db>) -> Result<()> {
+        {
+            let mut databases = self.shared.databases.lock();
+            databases.retain(|weak| weak.strong_count() > 0);
+            databases.push(Arc::downgrade(db));
+        }
+        if self.os.is_stepped() {
+            return Ok(());
+        }
+        let mut threads = self.threads.lock();
+        while threads.len() < self.options.threads as usize {
+            let shared = Arc::clone(&self.shared);
+            threads.push(self.os.spawn("lsmer", Box::new(move || shared.serve()))?);
+        }
+        Ok(())
+    }
+
+    /// Tells the workers that there may be something to do.
+    pub(super) fn wake_workers(&self) {
+        self.shared.work.fetch_add(1, Ordering::Release);
+        self.shared.parking.notify();
+    }
+
+    /// Runs one pending job of any database, if there is one. For stepped environments.
+    pub(super) fn step(&self) -> bool {
+        self.shared.run_one()
+    }
+
+    /// Divides the budget anew: the cache gets what buffers and tables leave.
+    pub(super) fn rebalance(&self) {
+        let mut used = self.buffers.used();
+        for db in self.shared.list() {
+            used += db.tables.memory_bytes();
+        }
+        let budget = self.options.memory_budget_bytes;
+        self.cache.set_capacity(budget.saturating_sub(used).max(budget / 16));
+    }
+
+    /// Databases whose sealed generations are larger are flushed first.
+    pub(super) fn has_larger_debt(&self, than: u64) -> bool {
+        self.shared.list().iter().any(|db| db.sealed_bytes() > than && db.can_flush())
+    }
+}
+
+/// The queue for retired objects.
+fn garbage(os: &dyn Os) -> Garbage {
+    #[cfg(test)]
+    if os.is_stepped() {
+        return Garbage::stepped();
+    }
+    let _ = os;
+    Garbage::new()
+}
+
+impl Shared {
+    fn list(&self) -> Vec<Arc<Db>> {
+        self.databases.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn serve(&self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let seen = self.work.load(Ordering::Acquire);
+            if self.run_one() {
+                continue;
+            }
+            self.garbage.drain();
+            let now = || self.os.monotonic_ns();
+            let deadline = Deadline { at_ns: now() + IDLE_NS, now: &now };
+            self.parking.wait_until(0, Some(deadline), || {
+                self.work.load(Ordering::Acquire) != seen || self.stop.load(Ordering::Acquire)
+            });
+        }
+    }
+
+    fn run_one(&self) -> bool {
+        self.garbage.drain();
+        // One at a time: a long job of one database must not keep a closed one's files open.
+        let databases: Vec<Weak<Db>> = self.databases.lock().clone();
+        for db in databases {
+            let Some(db) = db.upgrade() else { continue };
+            // A panic in background work is a bug; it must not end the thread or the process.
+            let ran = catch_unwind(AssertUnwindSafe(|| db.run_job())).unwrap_or_else(|_| {
+                let text = "a bug in lsmer: background work panicked; reopen the database";
+                db.poison(Error::new(ErrorKind::Internal, text));
+                false
+            });
+            if ran {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.parking.notify();
+        let me = std::thread::current().id();
+        for thread in self.threads.get_mut().drain(..) {
+            // The last reference can go on a worker itself: it ends by the flag, unjoined.
+            if thread.thread().id() != me {
+                let _ = thread.join();
+            }
+        }
+        self.garbage.close();
+    }
+}
+
+/// Limits what flush and compaction write, in bytes a second.
+pub(super) struct Throttle {
+    bytes_per_sec: u64,
+    /// When the bytes granted so far will have been paid for, in monotonic ns. Moved forward by
+    /// compare-and-swap by whoever writes; relaxed, because it guards nothing.
+    paid_until_ns: AtomicU64,
+    parking: Parking,
+}
+
+impl Throttle {
+    fn new(bytes_per_sec: u64) -> Self {
+        Self { bytes_per_sec, paid_until_ns: AtomicU64::new(0), parking: Parking::new() }
+    }
+
+    /// Waits until `bytes` may be written, or `cancelled` says that nobody wants them.
+    pub(super) fn wait(&self, os: &dyn Os, bytes: u64, cancelled: &dyn Fn() -> bool) {
+        if self.bytes_per_sec == 0 || os.is_stepped() {
+            return;
+        }
+        let now = os.monotonic_ns();
+        let cost = bytes.saturating_mul(1_000_000_000) / self.bytes_per_sec;
+        let until = self
+            .paid_until_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(paid.max(now) + cost))
+            .unwrap_or(now)
+            .max(now);
+        let now = || os.monotonic_ns();
+        while now() < until && !cancelled() {
+            let deadline = Deadline { at_ns: until.min(now() + IDLE_NS), now: &now };
+            self.parking.wait_until(0, Some(deadline), || false);
+        }
+    }
+}

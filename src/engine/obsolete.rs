@@ -1,0 +1,65 @@
+//! Removing files that nothing names any more.
+//!
+//! A file is removed only after the manifest edit that no longer names it is durable (invariant
+//! T10), and a table only when no reader can open it any more. Failing to remove is no failure: the
+//! next open sweeps.
+
+use std::collections::BTreeSet;
+
+use super::db::{Db, LogLevel};
+use crate::base::filename::{self, FileName};
+use crate::base::{FileNumber, Lsn, Result};
+use crate::vfs::Dir;
+
+impl Db {
+    /// Removes a file of ours that nothing names.
+    pub(super) fn remove_file(&self, name: &str) {
+        if let Err(error) = self.dir.remove(name) {
+            self.log(LogLevel::Warn, || format!("an obsolete file stays: {error}"));
+        }
+    }
+
+    /// As a worker: removes tables that no version holds any more.
+    pub(super) fn obsolete_job(&self) -> bool {
+        let numbers = self.tables.take_unused();
+        for number in &numbers {
+            self.remove_file(&filename::table(*number));
+        }
+        if !numbers.is_empty() {
+            self.env.rebalance();
+        }
+        !numbers.is_empty()
+    }
+}
+
+/// What a directory may keep after recovery.
+pub(super) struct Keep {
+    /// The manifest that `CURRENT` names.
+    pub(super) manifest: FileNumber,
+    /// Tables that the manifest names.
+    pub(super) tables: BTreeSet<FileNumber>,
+    /// Logs that were replayed and stay until they are flushed.
+    pub(super) logs: BTreeSet<FileNumber>,
+}
+
+/// Removes what an earlier life of the database left. Names that are not ours stay.
+pub(super) fn sweep(dir: &dyn Dir, keep: &Keep) -> Result<()> {
+    for listed in dir.list()? {
+        let stays = match filename::parse(&listed.name) {
+            Some(FileName::Log(number)) => keep.logs.contains(&number),
+            Some(FileName::Table(number)) => keep.tables.contains(&number),
+            Some(FileName::Manifest(number)) => number == keep.manifest,
+            Some(FileName::CurrentTemp) => false,
+            Some(FileName::Current | FileName::Lock) | None => true,
+        };
+        if !stays && listed.is_file {
+            dir.remove(&listed.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first position after a crash: above everything that any file of ours may have held.
+pub(super) fn above(highest: Lsn) -> Lsn {
+    Lsn((highest.0 + 64).next_multiple_of(64))
+}

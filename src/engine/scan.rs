@@ -1,0 +1,138 @@
+//! Scans: a cursor over everything that one moment shows, forward and backward, within bounds.
+//!
+//! An iterator holds counted references to what it reads, no pin and no registration: what its
+//! moment needs is in the sources it captured. It belongs to one thread at a time.
+
+use std::sync::Arc;
+
+use super::db::Db;
+use super::read::ReadOptions;
+use super::snapshot::Snapshot;
+use crate::base::{Cursor, ErrorKind, KeyspaceId, Lsn, Result};
+use crate::mem::epoch;
+use crate::merge::{MergeCursor, VisibleCursor};
+use crate::version::Version;
+
+/// Where a seek goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SeekHow {
+    /// The first entry in bounds.
+    First,
+    /// The last entry in bounds.
+    Last,
+    /// The first entry at or after the key.
+    Ge,
+    /// The first entry after the key.
+    Gt,
+    /// The last entry at or before the key.
+    Le,
+    /// The last entry before the key.
+    Lt,
+}
+
+/// An ordered walk over one keyspace at one moment.
+pub(crate) struct Iter {
+    db: Arc<Db>,
+    keyspace: KeyspaceId,
+    cursor: VisibleCursor,
+    keys_only: bool,
+    /// Kept so that droppers respect the moment while tables are opened late.
+    _snapshot: Option<Arc<Snapshot>>,
+}
+
+/// Cursors, a version and the position that they show together.
+type Captured = (Vec<Box<dyn Cursor>>, Arc<Version>, Lsn);
+
+impl Db {
+    /// An iterator over [`lo`, `hi`) of a keyspace; none is no bound. It is unpositioned.
+    pub(crate) fn iter(
+        self: &Arc<Self>,
+        keyspace: KeyspaceId,
+        options: &ReadOptions,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+    ) -> Result<Iter> {
+        self.check_open()?;
+        self.keyspaces.check(keyspace)?;
+        let (mut cursors, version, at) = loop {
+            match self.capture(keyspace, options) {
+                // A freeze passed the position before its lists were captured: take a newer one.
+                Err(error) if error.kind() == ErrorKind::Busy && options.snapshot.is_none() => {}
+                captured => break captured?,
+            }
+        };
+        cursors.extend(version.cursors_in(keyspace, lo, hi)?);
+        let lo = lo.map(<[u8]>::to_vec);
+        let hi = hi.map(<[u8]>::to_vec);
+        let now_ms = self.env.os.unix_ms();
+        self.counters.iterators.add(1);
+        Ok(Iter {
+            db: Arc::clone(self),
+            keyspace,
+            cursor: VisibleCursor::new(MergeCursor::new(cursors), at, now_ms, lo, hi),
+            keys_only: options.keys_only,
+            _snapshot: options.snapshot.clone(),
+        })
+    }
+}
+
+impl Db {
+    /// Cursors over memory, the version, and the position that they show.
+    fn capture(&self, keyspace: KeyspaceId, options: &ReadOptions) -> Result<Captured> {
+        let guard = epoch::pin();
+        let state = self.state.load(&guard);
+        let mut at = self.position(options.snapshot.as_deref())?;
+        // What is above the end of the captured generations is not captured.
+        if let Some(end) = state.active.memtable.sealed_at() {
+            at = at.min(end);
+        }
+        let mut cursors: Vec<Box<dyn Cursor>> = Vec::with_capacity(state.sealed.len() + 4);
+        cursors.push(Box::new(state.active.memtable.cursor(keyspace, at)?));
+        for sealed in &state.sealed {
+            cursors.push(sealed.cursor(keyspace, at)?);
+        }
+        Ok((cursors, Arc::clone(&state.version), at))
+    }
+}
+
+impl Iter {
+    /// Moves to where `how` and `key` say. Returns whether there is an entry.
+    pub(crate) fn seek(&mut self, how: SeekHow, key: &[u8]) -> Result<bool> {
+        self.check()?;
+        match how {
+            SeekHow::First => self.cursor.seek_first(),
+            SeekHow::Last => self.cursor.seek_last(),
+            SeekHow::Ge => self.cursor.seek_ge(key),
+            SeekHow::Gt => self.cursor.seek_gt(key),
+            SeekHow::Le => self.cursor.seek_le(key),
+            SeekHow::Lt => self.cursor.seek_lt(key),
+        }
+    }
+
+    /// Moves one entry on; from nowhere, to the first. Returns whether there is an entry.
+    pub(crate) fn next(&mut self) -> Result<bool> {
+        self.check()?;
+        self.cursor.next()
+    }
+
+    /// Moves one entry back; from nowhere, to the last. Returns whether there is an entry.
+    pub(crate) fn prev(&mut self) -> Result<bool> {
+        self.check()?;
+        self.cursor.prev()
+    }
+
+    /// The key here; empty where there is no entry.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.cursor.key()
+    }
+
+    /// The value here; empty where there is no entry, and in a scan of keys.
+    pub(crate) fn value(&self) -> &[u8] {
+        if self.keys_only { &[] } else { self.cursor.value() }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.db.check_open()?;
+        self.db.keyspaces.check(self.keyspace)
+    }
+}

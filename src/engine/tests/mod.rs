@@ -1,0 +1,15 @@
+//! Tests of the engine on simulated files, stepped on one thread.
+
+mod basics;
+mod crash;
+mod damage;
+mod fault;
+mod history;
+mod life;
+mod look;
+mod machine;
+mod model;
+mod proofs;
+mod races;
+mod reopened;
+mod script;

@@ -1,0 +1,220 @@
+//! Background work: what is done next for one database.
+//!
+//! Order of urgency: pages for the mapped log, the next generation, flush, freezing lists,
+//! compaction, and a mark when the database has been idle. Each kind runs at most once at a time
+//! but compaction. A worker that finds nothing sleeps until somebody wakes it.
+
+use parking_lot::Mutex;
+
+use super::db::{Db, OPEN};
+use super::generation::Sealed;
+use crate::base::Result;
+use crate::mem::Parking;
+use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::mem::epoch;
+
+/// A database is idle when nothing was written for so long.
+const IDLE_NS: u64 = 100_000_000;
+/// After a failure background work is tried again no sooner.
+const RETRY_NS: u64 = 200_000_000;
+
+/// What runs, and what was asked for.
+pub(super) struct Jobs {
+    /// Held by whoever prepares a generation.
+    pub(super) preparing: Mutex<()>,
+    /// Held by whoever flushes.
+    pub(super) flushing: Mutex<()>,
+    freezing: Mutex<()>,
+    /// A writer waits for a first generation. Set by writers, cleared by the preparer; relaxed,
+    /// because the preparer looks again whenever it is woken.
+    pub(super) wanted: AtomicBool,
+    /// Up to which place the active log should be populated; 0 is no wish. A hint, relaxed.
+    pub(super) populate_to: AtomicU64,
+    /// How often background work was paused and not resumed. Written by the API, read by workers.
+    paused: AtomicU32,
+    /// Jobs under way; counted by workers (SeqCst, before they look at the life), read by close
+    /// (SeqCst, after it changed the life): either close sees the job or the job sees the close.
+    running: AtomicU64,
+    /// Monotonic ns before which failed work is not tried again.
+    retry_at_ns: AtomicU64,
+    /// Where `visible` was when it was last seen to move, and when; for the idle mark.
+    idle: Mutex<(u64, u64)>,
+    /// Where the last mark ends; written by whoever appends one. Relaxed: a hint.
+    pub(super) marked: AtomicU64,
+    /// Waiters for the end of jobs.
+    pub(super) parking: Parking,
+}
+
+impl Jobs {
+    /// Nothing runs.
+    pub(super) fn new() -> Self {
+        Self {
+            preparing: Mutex::new(()),
+            flushing: Mutex::new(()),
+            freezing: Mutex::new(()),
+            wanted: AtomicBool::new(false),
+            populate_to: AtomicU64::new(0),
+            paused: AtomicU32::new(0),
+            running: AtomicU64::new(0),
+            retry_at_ns: AtomicU64::new(0),
+            idle: Mutex::new((0, 0)),
+            marked: AtomicU64::new(0),
+            parking: Parking::new(),
+        }
+    }
+
+    /// Whether flush and compaction are held back.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire) > 0
+    }
+
+    /// Holds flush and compaction back, once more.
+    pub(super) fn pause(&self) {
+        self.paused.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes one pause back; without one it does nothing.
+    pub(super) fn resume(&self) {
+        let _ = self
+            .paused
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |paused| paused.checked_sub(1));
+    }
+
+    /// Jobs under way.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts a job while it runs.
+struct Running<'a>(&'a Jobs);
+
+impl<'a> Running<'a> {
+    fn new(jobs: &'a Jobs) -> Self {
+        jobs.running.fetch_add(1, Ordering::SeqCst);
+        Self(jobs)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.parking.notify();
+    }
+}
+
+impl Db {
+    /// Does one piece of background work. False when there was none.
+    pub(super) fn run_job(&self) -> bool {
+        let running = Running::new(&self.jobs);
+        let did = self.is_live() && self.run_one_job();
+        drop(running);
+        did
+    }
+
+    fn run_one_job(&self) -> bool {
+        if self.urgent_job() {
+            return true;
+        }
+        if self.freeze_job() {
+            return true;
+        }
+        if self.may_try() && !self.jobs.is_paused() && self.compaction_job() {
+            return true;
+        }
+        self.obsolete_job() || self.idle_job()
+    }
+
+    /// What writers wait for.
+    pub(super) fn urgent_job(&self) -> bool {
+        if self.populate_job() {
+            return true;
+        }
+        if !self.may_try() || self.poison.check().is_err() {
+            return false;
+        }
+        if self.wants_generation() && self.attempt(self.prepare_next()) {
+            return true;
+        }
+        self.can_flush()
+            && !self.env.has_larger_debt(self.sealed_bytes())
+            && self.attempt(self.flush_oldest())
+    }
+
+    fn wants_generation(&self) -> bool {
+        if self.has_next() {
+            return false;
+        }
+        let guard = epoch::pin();
+        let empty = self.state.load(&guard).active.is_empty_one();
+        !empty || self.jobs.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Whether a sealed generation may be flushed now.
+    pub(super) fn can_flush(&self) -> bool {
+        if self.jobs.is_paused() || self.poison.check().is_err() {
+            return false;
+        }
+        let guard = epoch::pin();
+        let state = self.state.load(&guard);
+        state.sealed.last().is_some_and(|sealed| {
+            // What recovery left in memory waits until something newer is flushed as well.
+            sealed.end() <= self.visible()
+                && (state.sealed.len() > 1 || matches!(sealed, Sealed::Generation(_)))
+        })
+    }
+
+    fn freeze_job(&self) -> bool {
+        let Some(_one) = self.jobs.freezing.try_lock() else { return false };
+        let active = {
+            let guard = epoch::pin();
+            std::sync::Arc::clone(&self.state.load(&guard).active)
+        };
+        let (horizon, snapshots) = self.snapshots.positions(&self.visible);
+        active.memtable.freeze_step(horizon, &snapshots, horizon)
+    }
+
+    /// Turns the outcome of a job into "something was done", and holds failures back for a while.
+    pub(super) fn attempt(&self, outcome: Result<bool>) -> bool {
+        outcome.unwrap_or_else(|_| {
+            // Whoever failed has logged it and kept it for those who wait.
+            let retry = self.env.os.monotonic_ns() + RETRY_NS;
+            self.jobs.retry_at_ns.store(retry, Ordering::Relaxed);
+            false
+        })
+    }
+
+    fn may_try(&self) -> bool {
+        let at = self.jobs.retry_at_ns.load(Ordering::Relaxed);
+        at == 0 || self.env.os.monotonic_ns() >= at
+    }
+
+    /// Forgets that something failed: the caller wants it tried now.
+    pub(super) fn retry_now(&self) {
+        self.jobs.retry_at_ns.store(0, Ordering::Relaxed);
+    }
+
+    /// When nothing was written for a while: sync, then a mark that proves it, then sync that.
+    fn idle_job(&self) -> bool {
+        if self.env.os.is_stepped() || self.life.load(Ordering::Acquire) != OPEN {
+            return false;
+        }
+        let visible = self.visible().0;
+        let now = self.env.os.monotonic_ns();
+        {
+            let mut idle = self.jobs.idle.lock();
+            if idle.0 != visible {
+                *idle = (visible, now);
+                return false;
+            }
+            if idle.1 == 0 || now < idle.1 + IDLE_NS {
+                return false;
+            }
+            idle.1 = 0;
+        }
+        let _ = self.mark();
+        let visible = self.visible().0;
+        *self.jobs.idle.lock() = (visible, 0);
+        false
+    }
+}
