@@ -12,6 +12,7 @@ pub(crate) mod cache;
 pub mod capi;
 pub(crate) mod compaction;
 pub(crate) mod engine;
+mod index;
 pub(crate) mod manifest;
 pub(crate) mod mem;
 pub(crate) mod memtable;
@@ -25,3 +26,6 @@ pub(crate) mod wal;
 
 #[cfg(test)]
 mod tidy;
+
+pub use base::{Error, ErrorKind, Result};
+pub use index::{LsmIndex, Range, TryRange};

@@ -34,6 +34,7 @@ pub(super) const UNSAFE_PATHS: &[&str] = &[
     "src/memtable/layout",
     "src/memtable/ordered",
     "src/memtable/point",
+    "src/memtable/slot",
     "src/os/real",
     "src/vfs/mapped",
     "src/vfs/posix",

@@ -1,0 +1,3 @@
+module example.org/lsmer-go
+
+go 1.19

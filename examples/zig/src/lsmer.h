@@ -1,0 +1,2 @@
+/* What `zig build` translates: the installed header and nothing else. */
+#include <lsmer.h>
