@@ -59,5 +59,6 @@ pub(crate) use snapshot::Snapshot;
 
 #[cfg(all(test, loom))]
 mod models;
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
