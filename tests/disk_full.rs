@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed};
 use lsmer::{Error, ErrorKind, LsmIndex};
+use real::counters::{Counters, Phase, THREADS};
 use real::mount::{self, Mount};
+use real::programs::{Case, Programs};
 use real::{Chance, Outcome, rounds};
 
 const MIB: u64 = 1 << 20;
@@ -42,7 +44,9 @@ fn main() -> ExitCode {
         [(Kind::Ext4, "ext4", &["mkfs.ext4"][..]), (Kind::Tmpfs, "tmpfs", &[][..])]
     {
         let missing = mount::missing(tools);
-        let tests: [(&str, Test); 3] = [
+        let tests: [(&str, Test); 5] = [
+            ("c_threads_fill_the_disk_through_a_mapped_log", mapped_log),
+            ("c_threads_fill_the_disk_through_a_written_log", written_log),
             ("index_fills_the_disk", index_fills_the_disk),
             ("others_fill_the_disk", others_fill_the_disk),
             ("full_disk_is_opened", full_disk_is_opened),
@@ -243,16 +247,20 @@ fn told_in(round: u32, error: &Error, failed: &Failed) -> Failed {
 /// An index is opened on a full disk, after a clean end and (on ext4) after a loss of power: it
 /// opens, or says NoSpace and harms nothing.
 fn full_disk_is_opened(kind: Kind) -> Outcome {
+    let round = 0;
+    let _ = round;
     let mut disk = Disk::new(kind, 64 * MIB)?;
     for round in 0..rounds(10, 100) {
-        let index = disk.open().map_err(told)?;
+        let index =
+            disk.open().map_err(|e| Failed::from(format!("place 1 round {round}: {e:?}")))?;
         for _ in 0..disk.chance.below(3000) {
-            disk.write(&index).map_err(told)?;
+            disk.write(&index)
+                .map_err(|e| Failed::from(format!("place 2 round {round}: {e:?}")))?;
         }
         if round % 2 == 0 || kind == Kind::Tmpfs {
-            index.close().map_err(told)?;
+            index.close().map_err(|e| Failed::from(format!("place 3 round {round}: {e:?}")))?;
         } else {
-            index.sync().map_err(told)?;
+            index.sync().map_err(|e| Failed::from(format!("place 4 round {round}: {e:?}")))?;
             disk.mount.cut_power()?;
             // It cannot be closed well any more.
             drop(index);
@@ -271,9 +279,50 @@ fn full_disk_is_opened(kind: Kind) -> Outcome {
         }
 
         disk.throw_off()?;
-        let index = disk.open().map_err(told)?;
+        let index =
+            disk.open().map_err(|e| Failed::from(format!("place 5 round {round}: {e:?}")))?;
         disk.check(&index).map_err(|f| format!("round {round}: {:?}", f.message()))?;
-        index.close().map_err(told)?;
+        index.close().map_err(|e| Failed::from(format!("place 6 round {round}: {e:?}")))?;
+    }
+    Ok(())
+}
+
+fn mapped_log(kind: Kind) -> Outcome {
+    fill_from_c(kind, "auto")
+}
+
+fn written_log(kind: Kind) -> Outcome {
+    fill_from_c(kind, "written")
+}
+
+/// Two C threads write until `LSM_E_NO_SPACE` stops both, and are killed then: what they were told
+/// was written is there, and they go on when there is space again.
+fn fill_from_c(kind: Kind, log: &'static str) -> Outcome {
+    const NO_SPACE: i64 = -8;
+    let disk = Disk::new(kind, 40 * MIB)?;
+    let case = Case { name: "full", log, durability: "buffer", write_buffer_bytes: 256 << 10 };
+    let programs = Programs::compile(&["kill_writer", "checker"])?;
+    let counters = Counters::new(500_000, disk.chance.seed)?;
+    let database = disk.database();
+    for _ in 0..rounds(3, 30) {
+        fs::write(disk.ballast(), vec![0; 20 << 20])?;
+        let mut writer = programs.write(&case, &database, &counters, u64::MAX >> 1)?;
+        writer.until(Duration::from_millis(5), || Ok(counters.phase()? == Phase::Ended))?;
+        let counts = counters.all()?;
+        pack::ensure(counts.iter().all(|c| c.code == NO_SPACE), format!("{counts:?}"))?;
+        writer.kill()?;
+
+        // A recovery needs as much room as the logs that are not in tables yet.
+        disk.throw_off()?;
+        let bounds = counts.map(|c| c.acknowledged);
+        programs.check(&case, &database, &counters, "close", bounds)?.finish()?;
+        for thread in 0..THREADS {
+            let found = counters.of(thread)?.least;
+            // A write that was refused has no effect.
+            pack::ensure(found == bounds[thread], format!("{found} instead of {bounds:?}"))?;
+        }
+        fs::remove_dir_all(&database)?;
+        counters.forget()?;
     }
     Ok(())
 }

@@ -103,6 +103,7 @@ static uint64_t find(shared *s, const found *f, unsigned thread, uint64_t bound)
         }
     }
     if (wrong == 0) {
+        store(&c->least, n);
         while (n < load(&c->issued) && is_idle(s, thread, n)) n++;
         return n;
     }

@@ -2,7 +2,7 @@
  *
  * kill_writer DATABASE COUNTERS WRITE_BUFFER_BYTES LOG DURABILITY LIMIT
  *   LOG         auto or written
- *   DURABILITY  buffer; sync (every write); mixed (buffer, and a call of lsm_sync now and then)
+ *   DURABILITY  buffer; sync (every write); or a number n (buffer, and lsm_sync about every n-th time)
  *   LIMIT       pieces of work that a thread does at most
  *
  * What was issued but not acknowledged when the last writer died is done again: that makes the same
@@ -18,7 +18,7 @@ typedef struct writer {
     shared *s;
     lsm_db *db;
     uint32_t durability;
-    int syncs;
+    uint64_t sync_every; /* 0: never */
     uint64_t limit;
 } writer;
 
@@ -66,7 +66,7 @@ static void *body(void *arg) {
         store(&mine->issued, i + 1);
         rc = count == 1 ? write_one(w, i, ops, seen, &options, &err) : write_batch(w, i, ops, count, seen, &options, &err);
         if (rc == LSM_OK) store(&mine->acknowledged, i + 1);
-        if (rc == LSM_OK && w->syncs && mix(i) % 64 == 0) rc = lsm_sync(w->db, 0, NULL, &err);
+        if (rc == LSM_OK && w->sync_every != 0 && mix(i) % w->sync_every == 0) rc = lsm_sync(w->db, 0, NULL, &err);
         else if (w->durability != LSM_D_SYNC && rc == LSM_OK) continue;
         if (rc != LSM_OK) {
             store(&mine->code, (uint64_t)-rc);
@@ -94,7 +94,7 @@ int main(int argc, char **argv) {
         writers[t].s = s;
         writers[t].db = db;
         writers[t].durability = strcmp(argv[5], "sync") == 0 ? LSM_D_SYNC : LSM_D_BUFFER;
-        writers[t].syncs = strcmp(argv[5], "mixed") == 0;
+        writers[t].sync_every = strtoull(argv[5], NULL, 10);
         writers[t].limit = strtoull(argv[6], NULL, 10);
         if (pthread_create(&writers[t].thread, NULL, body, &writers[t]) != 0) FAIL("no thread");
     }

@@ -33,7 +33,8 @@ typedef struct counters {
     uint64_t acknowledged; /* operations that returned LSM_OK; a new writer begins there */
     uint64_t synced;       /* operations known to survive the loss of power */
     uint64_t code;         /* the negated code of the call that stopped the thread */
-    uint64_t unused[3];
+    uint64_t least;        /* like next, but the first of several states that look the same */
+    uint64_t unused[2];
 } counters;
 
 typedef struct shared {

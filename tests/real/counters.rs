@@ -38,6 +38,8 @@ pub(crate) struct Counts {
     pub(crate) synced: u64,
     /// The code of the error that ended the thread; 0 without one.
     pub(crate) code: i64,
+    /// Like `next`, but the first of several states that look the same.
+    pub(crate) least: u64,
 }
 
 /// The shared file.
@@ -96,6 +98,7 @@ impl Counters {
             acknowledged: self.word(at + 2)?,
             synced: self.word(at + 3)?,
             code: -i64::try_from(self.word(at + 4)?).unwrap_or(0),
+            least: self.word(at + 5)?,
         })
     }
 
@@ -106,5 +109,16 @@ impl Counters {
     /// Pieces of work that were acknowledged since the last check.
     pub(crate) fn progress(&self) -> Result<u64, Failed> {
         Ok(self.all()?.iter().map(|c| c.acknowledged - c.next).sum())
+    }
+
+    /// Begins anew, for an empty database.
+    pub(crate) fn forget(&self) -> Result<(), Failed> {
+        let (keys, seed) = (self.word(1)?, self.word(2)?);
+        let bytes = self.file.metadata()?.len();
+        // What a file grows by reads as zeros.
+        self.file.set_len(0)?;
+        self.file.set_len(bytes)?;
+        self.set(1, keys)?;
+        self.set(2, seed)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// `auto` (mapped on ext4 and tmpfs) or `written`.
     pub(crate) log: &'static str,
-    /// `buffer`, `sync` or `mixed`.
+    /// `buffer`, `sync`, or a number: about so many writes for each lsm_sync.
     pub(crate) durability: &'static str,
     pub(crate) write_buffer_bytes: u64,
 }

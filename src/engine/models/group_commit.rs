@@ -140,8 +140,8 @@ fn three_commits_share_their_syncs() {
     });
 }
 
-/// Fails if the leader stores the cause after he passed the token, and if whoever takes the token
-/// does not look at the cause: the second sync then "succeeds" for bytes that the first one lost.
+/// Fails if the cause is not stored, or only after the token was passed: the second sync then
+/// "succeeds" for bytes that the first one lost. (If nobody looks at the cause, they turn for ever.)
 #[test]
 fn after_a_failed_sync_nobody_is_acknowledged() {
     check(3, || {

@@ -112,7 +112,7 @@ fn a_reader_finds_a_live_key_whatever_a_flush_drops() {
     });
 }
 
-/// Fails if a snapshot loads `visible` before it registers, and without the fences.
+/// Fails like the models of snapshots, seen from the reader.
 #[test]
 fn a_snapshot_sees_the_same_before_and_after_a_flush() {
     check(3, || {

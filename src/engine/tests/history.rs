@@ -120,6 +120,8 @@ pub(super) struct History {
     pub(super) spaces: Vec<Space>,
     /// Length of each value by its id.
     lens: Vec<usize>,
+    /// The highest position that a write was told.
+    position: u64,
 }
 
 impl History {
@@ -138,6 +140,7 @@ impl History {
             flushed: 0,
             spaces: vec![default],
             lens: vec![0],
+            position: 0,
         }
     }
 
@@ -163,6 +166,16 @@ impl History {
     /// A write is under way.
     pub(super) fn begin(&mut self, changes: Vec<Change>, logged: bool) {
         self.writes.push(Write { changes, logged });
+    }
+
+    /// A write was told this position: above every one that was ever told, even if the write it was
+    /// told for is lost.
+    pub(super) fn told(&mut self, position: u64) -> Result<(), String> {
+        if position <= self.position {
+            return Err(format!("position {position} is told after {}", self.position));
+        }
+        self.position = position;
+        Ok(())
     }
 
     /// The last write was refused, and nothing of it may ever be seen.
@@ -192,6 +205,11 @@ impl History {
         if power_lost {
             self.acked = self.synced;
         }
+    }
+
+    /// What was there for certain when the database was last opened.
+    pub(super) fn certain(&self) -> &Content {
+        &self.base
     }
 
     /// What decides which contents are allowed.

@@ -10,7 +10,7 @@ use super::history::{Being, Change, Content, History, KEY, Seen, Space};
 use super::life::Life;
 use super::look::{look, look_at};
 use crate::base::options::{Durability, KeyspaceOptions};
-use crate::base::{Error, ErrorKind, KeyspaceId, Kind, Result};
+use crate::base::{Error, ErrorKind, KeyspaceId, Kind, Lsn, Result};
 use crate::batch::{Op, push_op};
 use crate::engine::{Background, Db, ReadOptions, Snapshot, WriteOptions};
 
@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
                 self.db.compact(id, None, None, 0)
             }
             Step::Mark => self.db.mark(),
-            _ => self.db.sync(crate::base::Lsn(0)).map(|_| ()),
+            _ => self.db.sync(Lsn(0)).map(|_| ()),
         };
         self.end_of(done)?;
         match step {
@@ -276,9 +276,12 @@ impl<'a> Session<'a> {
         if self.life.fs.has_crashed() {
             return Err(Stop::Crashed);
         }
-        if let Err(error) = written {
-            self.judge_failed_write(&changes)?;
-            return Err(Stop::Failed(error));
+        match written {
+            Ok(end) => self.history.told(end.0).map_err(Stop::Wrong)?,
+            Err(error) => {
+                self.judge_failed_write(&changes)?;
+                return Err(Stop::Failed(error));
+            }
         }
         match durability {
             Durability::None => {}
@@ -288,15 +291,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn write_changes(&self, changes: &[Change], options: &WriteOptions) -> Result<()> {
+    fn write_changes(&self, changes: &[Change], options: &WriteOptions) -> Result<Lsn> {
         let id_of = |space: usize| self.history.spaces[space].id.unwrap_or(KeyspaceId(u32::MAX));
         if let [Change { space, key, id }] = changes {
-            let written = if *id == 0 {
+            return if *id == 0 {
                 self.db.delete(id_of(*space), KEY[*key], options)
             } else {
                 self.db.put(id_of(*space), KEY[*key], &self.history.bytes(*id), options)
             };
-            return written.map(|_| ());
         }
         let mut packed = Vec::new();
         for Change { space, key, id } in changes {
@@ -305,7 +307,7 @@ impl<'a> Session<'a> {
             let (keyspace, key, value) = (id_of(*space), KEY[*key], &value[..]);
             push_op(&mut packed, &Op { kind, keyspace, expiry_ms: 0, key, value });
         }
-        self.db.write(&packed, options).map(|_| ())
+        self.db.write(&packed, options)
     }
 
     /// A write that failed is either not visible, and then it must never be, or visible, and then

@@ -17,9 +17,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::super::history::History;
+use super::super::history::{Content, History};
 use super::super::life::{End, Life};
+use super::super::look::look;
 use super::super::script::{Session, Step, Stop, is_want_of_room, put, put_synced};
+use crate::base::ErrorKind;
 use crate::base::options::OpenOptions;
 use crate::vfs::sim::{Call, CallKind, Effect, Fault, SimFs};
 
@@ -49,17 +51,23 @@ pub(in super::super) struct Scenario {
 pub(super) struct Plan {
     /// Seeds for each loss of power.
     pub(super) seeds: u64,
-    /// How deep recoveries are crashed.
-    pub(super) depth: u32,
     /// Of so many states one has its recovery crashed.
     pub(super) one_of: u64,
+    /// Of so many states one has the recoveries of its crashed recoveries crashed; 0 is none.
+    pub(super) deep_one_of: u64,
 }
 
 impl Plan {
     /// What every run of the tests does.
-    pub(super) const USUAL: Self = Self { seeds: 1, depth: 1, one_of: 60 };
-    /// Everything.
-    pub(super) const LONG: Self = Self { seeds: 4, depth: 2, one_of: 1 };
+    const USUAL: Self = Self { seeds: 1, one_of: 60, deep_one_of: 0 };
+    /// For hours when nobody waits.
+    const LONG: Self = Self { seeds: 4, one_of: 5, deep_one_of: 2_000 };
+
+    /// How deep the recovery of state `number`, from 1, is crashed.
+    fn depth(&self, number: u64) -> u32 {
+        let chosen = |one_of: u64| one_of > 0 && number % one_of == 1 % one_of;
+        if chosen(self.deep_one_of) { 2 } else { u32::from(chosen(self.one_of)) }
+    }
 
     /// The plan of this run: `LSMER_LONG=1` asks for everything.
     pub(super) fn of_this_run() -> Self {
@@ -209,9 +217,7 @@ impl Search<'_> {
             }
             let place = || format!("{place}, then {end:?}");
             self.firsts += 1;
-            if self.firsts % self.plan.one_of == 1 % self.plan.one_of {
-                self.crash_recovery(&image, &history, self.plan.depth, &place);
-            }
+            self.crash_recovery(&image, &history, self.plan.depth(self.firsts), &place);
             self.check(&image, &history, &place);
         }
     }
@@ -317,10 +323,14 @@ fn check_twice(
     let key = usize::try_from(number % 8).unwrap_or(0);
     let mut history = history.clone();
     let end = End::chosen(number);
+    let shown = if number % 4 == 0 { Some(read_only(image, &history, options)?) } else { None };
     let second = {
         let life = Life::on(image.process_death(), options);
         life.fs.set_quota(None);
         let mut session = Session::open(&life, &mut history)?;
+        if shown.is_some_and(|shown| shown != *session.history.certain()) {
+            return Err(Stop::Wrong("a read-only open showed something else".to_owned()));
+        }
         session.step(&put_synced(key))?;
         match number / 10 % 4 {
             0 => session.step(&put((key + 1) % 8))?,
@@ -336,6 +346,39 @@ fn check_twice(
     let life = Life::on(second, options);
     let session = Session::open(&life, &mut history)?;
     session.check()?;
-    drop(session);
+    no_litter(&life.fs, &session)
+}
+
+/// What a read-only open shows. It changes nothing.
+fn read_only(
+    image: &Arc<SimFs>,
+    history: &History,
+    options: &OpenOptions,
+) -> Result<Content, Stop> {
+    let read_only = OpenOptions { read_only: true, ..options.clone() };
+    let life = Life::on(image.process_death(), &read_only);
+    life.fs.start_trace();
+    let db = match life.open() {
+        // The creation was cut short: there is nothing to read.
+        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(Content::default()),
+        opened => opened.map_err(Stop::Failed)?,
+    };
+    let seen = look(&db, history)?;
+    drop(db);
+    let is_change = |call: &Call| call.kind.changes() && call.kind != CallKind::Lock;
+    match life.fs.trace().into_iter().find(is_change) {
+        None => Ok(seen.content),
+        Some(call) => Err(Stop::Wrong(format!("a read-only open calls {call:?}"))),
+    }
+}
+
+/// After an open nothing is left in the directory but what the database needs.
+fn no_litter(fs: &SimFs, session: &Session<'_>) -> Result<(), Stop> {
+    let files = fs.files();
+    let count = |part: &str| files.iter().filter(|(path, _)| path.contains(part)).count() as u64;
+    let tables = session.db.stat("tables").map_err(Stop::Failed)?;
+    if count(".sst") != tables || count("MANIFEST-") != 1 || count(".tmp") != 0 {
+        return Err(Stop::Wrong(format!("{tables} tables and one manifest need {files:?}")));
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! [`scenarios`] are what processes do, [`enumerate`] ends them. `LSMER_LONG=1` tries more seeds and
 //! crashes recoveries of recoveries; both print what they counted.
 
+mod destroy;
 mod enumerate;
 pub(super) mod scenarios;
 
@@ -32,35 +33,35 @@ fn survives(scenarios: &[Scenario], least: u64) {
 
 #[test]
 fn crashes_while_writing_lose_nothing_acknowledged() {
-    survives(&scenarios::writes(), 1);
+    survives(&scenarios::writes(), 20_000);
 }
 
 #[test]
 fn crashes_among_unlogged_writes_lose_at_most_those() {
-    survives(&scenarios::unlogged(), 1);
+    survives(&scenarios::unlogged(), 4_000);
 }
 
 #[test]
 fn crashes_of_flush_and_compaction_lose_nothing_acknowledged() {
-    survives(&scenarios::tables(), 1);
+    survives(&scenarios::tables(), 25_000);
 }
 
 #[test]
 fn crashes_while_keyspaces_come_and_go_bring_nothing_back() {
-    survives(&scenarios::keyspaces(), 1);
+    survives(&scenarios::keyspaces(), 18_000);
 }
 
 #[test]
 fn crashes_of_close_lose_nothing_acknowledged() {
-    survives(&scenarios::closing(), 1);
+    survives(&scenarios::closing(), 25_000);
 }
 
 #[test]
 fn crashes_of_recovery_lose_nothing_acknowledged() {
-    survives(&scenarios::recovery(), 1);
+    survives(&scenarios::recovery(), 40_000);
 }
 
 #[test]
 fn crashes_in_extremes_lose_nothing_acknowledged() {
-    survives(&scenarios::extremes(), 1);
+    survives(&scenarios::extremes(), 40_000);
 }

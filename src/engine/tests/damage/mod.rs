@@ -20,12 +20,13 @@ use std::sync::Arc;
 use super::life::Life;
 use super::machine::PATH;
 use crate::base::filename::FileName;
+use crate::base::options::OpenOptions;
 use crate::base::{Error, ErrorKind, FileNumber, Lsn};
 use crate::engine::{Db, ReadOptions};
 use crate::manifest::{self, State};
 use crate::vfs::Vfs;
 use crate::vfs::sim::SimFs;
-use fixture::{Content, Fixture};
+use fixture::{Content, Fixture, image};
 use oracle::{Expect, Oracle, kind_of};
 
 /// What a reader of a damaged database saw.
@@ -52,7 +53,11 @@ fn state_of(fixture: &Fixture) -> State {
 
 /// Opens a database and reads everything in it.
 fn look(fs: &Arc<SimFs>, fixture: &Fixture, expected: &Content) -> Seen {
-    let life = Life::on(Arc::clone(fs), &fixture.options);
+    look_as(fs, fixture, expected, &fixture.options)
+}
+
+fn look_as(fs: &Arc<SimFs>, fixture: &Fixture, expected: &Content, options: &OpenOptions) -> Seen {
+    let life = Life::on(Arc::clone(fs), options);
     let looked = catch_unwind(AssertUnwindSafe(|| match life.open() {
         Ok(db) => read_all(&db, fixture, expected),
         Err(error) => Seen::Error(error),
@@ -171,29 +176,53 @@ fn word_of(path: &str) -> &'static str {
     }
 }
 
+/// Each so many damages the database is opened read-only, too.
+const READ_ONLY_EVERY: u64 = 16;
+
+/// An opening that fails leaves all but the lock as it was: what can be saved is still there.
+fn assert_untouched_if_refused(fixture: &Fixture, fs: &Arc<SimFs>) {
+    let files = |fs: &SimFs| {
+        let mut files = image(fs);
+        files.retain(|path, _| kind_of(path) != FileName::Lock);
+        files
+    };
+    let before = files(fs);
+    if Life::on(Arc::clone(fs), &fixture.options).open().is_err() {
+        assert!(files(fs) == before, "an opening that failed changed files");
+    }
+}
+
 /// One database under damage.
 struct Sweep {
     fixture: Fixture,
     oracle: Oracle,
     tally: Tally,
+    damages: u64,
 }
 
 impl Sweep {
     fn new(fixture: Fixture) -> Self {
         let oracle = Oracle::new(&fixture);
-        Self { fixture, oracle, tally: Tally::default() }
+        Self { fixture, oracle, tally: Tally::default(), damages: 0 }
     }
 
     /// Replaces one file and compares what is seen with what must be; none removes it.
     fn damage(&mut self, path: &str, after: Option<&[u8]>, what: &dyn Fn() -> String) {
         let fixture = &self.fixture;
         let expect = self.oracle.expect(path, &fixture.files[path], after);
-        let (outcome, fs) = match seen_as(fixture, &expect, || fixture.with([(path, after)])) {
-            Ok(outcome) => outcome,
-            Err(seen) => {
-                panic!("{:?} {path}: {}: {expect:?}, but {seen:?}", fixture.ending, what())
-            }
+        let damaged = || fixture.with([(path, after)]);
+        let wrong = |seen: Seen| -> Outcome {
+            panic!("{:?} {path}: {}: {expect:?}, but {seen:?}", fixture.ending, what())
         };
+        let (outcome, fs) =
+            seen_as(fixture, &expect, damaged, &fixture.options).unwrap_or_else(wrong);
+        self.damages += 1;
+        if self.damages % READ_ONLY_EVERY == 0 {
+            let options = OpenOptions { read_only: true, ..fixture.options.clone() };
+            let (_, fs) = seen_as(fixture, &expect, damaged, &options).unwrap_or_else(wrong);
+            assert!(image(&fs) == image(&damaged()), "{path}: {}: it was changed", what());
+            assert_untouched_if_refused(fixture, &damaged());
+        }
         if let Some((end, _)) = outcome {
             // What was made of it lasts.
             let again = look(&fs.process_death(), fixture, fixture.at(end));
@@ -219,13 +248,14 @@ fn seen_as(
     fixture: &Fixture,
     expect: &Expect,
     damaged: impl Fn() -> Arc<SimFs>,
+    options: &OpenOptions,
 ) -> Result<Outcome, Seen> {
     let mut seen = None;
     let contents = expect.contents.iter().copied().map(Some);
     for content in contents.chain(expect.contents.is_empty().then_some(None)) {
         let end = content.map_or(Lsn(u64::MAX), |(end, _)| end);
         let fs = damaged();
-        match (look(&fs, fixture, fixture.at(end)), expect.error) {
+        match (look_as(&fs, fixture, fixture.at(end), options), expect.error) {
             (Seen::Same, _) if content.is_some() => return Ok((content, fs)),
             (Seen::Error(error), Some(place)) if is_damage(&error, place) => return Ok((None, fs)),
             (other, _) => seen = Some(other),
