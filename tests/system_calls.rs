@@ -15,8 +15,9 @@ use real::Outcome;
 use real::programs::Programs;
 
 const PUTS: u64 = 2_000_000;
-/// Writes to files, and sleeping and waking.
-const CALLS: &[&str] = &["write", "writev", "pwrite64", "pwritev", "pwritev2", "futex"];
+/// Writes to files, sleeping and waking, and giving way.
+const CALLS: &[&str] =
+    &["write", "writev", "pwrite64", "pwritev", "pwritev2", "futex", "sched_yield"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -1,6 +1,6 @@
 //! Waiting for a condition that other threads make true, free for them while nobody waits.
 //!
-//! 1. The waiter spins a little, then counts itself, fences, and looks again before it sleeps.
+//! 1. The waiter spins a little, gives way a little, then counts itself, fences, and looks again before it sleeps.
 //! 2. The notifier has changed what the condition reads, fences, and reads the count.
 //!
 //! The two `SeqCst` fences make sure that at least one of them sees the other: either the waiter
@@ -9,11 +9,17 @@
 
 use std::hint::spin_loop;
 
-use super::atomic::{AtomicU32, Ordering, fence};
+use super::atomic::{AtomicU32, Ordering, fence, yield_now};
 
 /// About what one look at the condition and one pause cost; spinning is measured by it, because
 /// reading a clock would cost more than the look.
 const SPIN_STEP_NS: u64 = 20;
+
+/// How often a waiter who has spun in vain lets others run before it sleeps. Whoever we wait for was
+/// most likely preempted, on a machine with fewer processors than threads: then one call of ours
+/// replaces a sleep and a wake. Measured with 2 writers and the background on 2 cores: half the
+/// system calls, puts 18 % faster; 16 writers lost nothing.
+const YIELDS: u32 = 8;
 
 /// When to stop waiting.
 #[derive(Clone, Copy)]
@@ -43,8 +49,8 @@ impl Parking {
 
     /// Returns true as soon as `condition` holds, false if the deadline passes first.
     ///
-    /// Looks again for about `spin_ns` nanoseconds before it sleeps. Whoever makes the condition
-    /// true calls [`Parking::notify`] afterwards.
+    /// Looks again for about `spin_ns` nanoseconds before it sleeps, and then gives way a few times
+    /// (0: does neither). Whoever makes the condition true calls [`Parking::notify`] afterwards.
     pub(crate) fn wait_until(
         &self,
         spin_ns: u64,
@@ -58,6 +64,14 @@ impl Parking {
             spin_loop();
             if condition() {
                 return true;
+            }
+        }
+        if spin_ns > 0 {
+            for _ in 0..YIELDS {
+                yield_now();
+                if condition() {
+                    return true;
+                }
             }
         }
         self.park(deadline, condition)

@@ -38,10 +38,7 @@ impl Region {
         let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
         let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
         if len < HUGE_BYTES {
-            let base = map(len).ok_or_else(refused)?;
-            let region = Self { base, len };
-            region.keep_from_children();
-            return Ok(region);
+            return Self::of_small_pages(len);
         }
         let whole = len.checked_add(HUGE_BYTES).ok_or_else(refused)?;
         let raw = map(whole).ok_or_else(refused)?;
@@ -52,6 +49,19 @@ impl Region {
         let region = Self { base, len };
         region.keep_from_children();
         advise_huge(region.as_ptr(), len);
+        Ok(region)
+    }
+
+    /// The same without huge pages, for memory of which mostly only the start is touched.
+    ///
+    /// # Errors
+    /// As for [`Region::new`].
+    pub(crate) fn of_small_pages(bytes: usize) -> Result<Self> {
+        let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
+        let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
+        let base = map(len).ok_or_else(refused)?;
+        let region = Self { base, len };
+        region.keep_from_children();
         Ok(region)
     }
 

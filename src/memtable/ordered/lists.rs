@@ -16,6 +16,7 @@
 
 #![allow(unsafe_code, reason = "lists are kept by address, without a count per insert")]
 
+use std::mem::ManuallyDrop;
 use std::ops::Bound;
 use std::ptr;
 use std::sync::Arc;
@@ -26,11 +27,21 @@ use crossbeam_skiplist::base::Entry as Node;
 
 use crate::mem::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::mem::epoch::{self, Guard};
+use crate::mem::{NodeHeap, NodePool};
+use crate::memtable::layout::{LINK_BYTES, OP_BYTES};
 
 use super::key::SortKey;
 
-/// What one entry costs in a list, in bytes: node, tower and allocator.
-pub(super) const NODE_BYTES: usize = 72;
+/// What one entry costs in a list, in bytes: a node with a tower of two links, on average.
+pub(super) const NODE_BYTES: usize = 64;
+/// The shortest entry: link and fixed part.
+const ENTRY_BYTES_MIN: usize = LINK_BYTES + OP_BYTES;
+
+/// Address space for the nodes of a span of `bytes`: what the shortest entries need, half as much
+/// again for the luck of the towers, and a piece for each of some threads.
+fn heap_bytes(bytes: usize) -> usize {
+    bytes / ENTRY_BYTES_MIN * NODE_BYTES / 2 * 3 + (1 << 20)
+}
 
 /// How long spans are made.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +67,26 @@ pub(in crate::memtable) type Place = Node<'static, 'static, SortKey, ()>;
 
 /// The entries of one span of places.
 pub(in crate::memtable) struct List {
-    nodes: SkipList<SortKey, ()>,
+    nodes: ManuallyDrop<SkipList<SortKey, ()>>,
+    /// Where the nodes lie; dropped after them.
+    heap: NodeHeap,
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        if self.heap.is_whole() {
+            // Keys need no drop, and all nodes go with the heap.
+            return;
+        }
+        let nodes = &mut self.nodes;
+        // SAFETY: dropped here only, and not used any more.
+        self.heap.scope(|| unsafe { ManuallyDrop::drop(nodes) });
+    }
 }
 
 impl List {
-    fn new() -> Self {
-        Self { nodes: SkipList::new(epoch::list_collector()) }
+    fn new(heap: NodeHeap) -> Self {
+        Self { nodes: ManuallyDrop::new(SkipList::new(epoch::list_collector())), heap }
     }
 
     /// Entries inserted; approximate while others insert.
@@ -74,7 +99,7 @@ impl List {
         // SAFETY: no node is ever removed (M5), so nothing is deferred and nothing can be freed
         // under this access. The list keeps one count of its own, so the release frees nothing.
         let unprotected = unsafe { crossbeam::unprotected() };
-        self.nodes.get_or_insert(key, (), unprotected).release(unprotected);
+        self.heap.scope(|| self.nodes.get_or_insert(key, (), unprotected).release(unprotected));
     }
 
     /// The first entry at or after `bound`.
@@ -101,7 +126,7 @@ impl List {
     fn without_lifetime(&self) -> &'static SkipList<SortKey, ()> {
         // SAFETY: only `Place`s come out of this, and their keepers keep the list alive: cursors
         // by an `Arc` beside the place, lookups by the guard under which they found the list.
-        unsafe { &*ptr::from_ref(&self.nodes) }
+        unsafe { &*ptr::from_ref::<SkipList<SortKey, ()>>(&self.nodes) }
     }
 }
 
@@ -109,6 +134,7 @@ impl List {
 pub(super) struct Lists {
     rule: SpanRule,
     capacity: usize,
+    heaps: Arc<NodePool>,
     /// List `i`, from `Arc::into_raw`; null until made. Stored once by whoever makes it (`AcqRel`),
     /// read by writers (M6) and readers (M7) with `Acquire`. Not cleared when retired.
     slots: Box<[AtomicPtr<List>]>,
@@ -125,6 +151,7 @@ impl Lists {
         Self {
             rule,
             capacity,
+            heaps: NodePool::new(heap_bytes(rule.bytes_max.min(capacity))),
             slots: (0..slots).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             ends: (0..slots).map(|_| AtomicUsize::new(0)).collect(),
             made: AtomicUsize::new(0),
@@ -161,7 +188,7 @@ impl Lists {
         if i == self.slots.len() || start >= self.capacity || place < start {
             return;
         }
-        let new = Arc::into_raw(Arc::new(List::new())).cast_mut();
+        let new = Arc::into_raw(Arc::new(List::new(self.heaps.heap()))).cast_mut();
         let slot = &self.slots[i];
         if slot.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_err()
         {

@@ -56,6 +56,17 @@ pub(in super::super) fn all() -> Vec<Scenario> {
     [writes(), unlogged(), tables(), keyspaces(), closing(), recovery(), extremes()].concat()
 }
 
+/// Tables with a block for each entry.
+fn short_blocks() -> Step {
+    let options = KeyspaceOptions {
+        compression: Compression::None,
+        filter_bits_x10: 0,
+        block_bytes: 64,
+        hash_index: false,
+    };
+    Step::Options(0, options)
+}
+
 /// Writes: single ones, batches, synced and unlogged ones, and more than one buffer.
 pub(super) fn writes() -> Vec<Scenario> {
     const V: Option<usize> = Some(VALUE_BYTES);
@@ -133,6 +144,10 @@ pub(super) fn tables() -> Vec<Scenario> {
             .shows(CallKind::Create, ".sst", 3)
             .shows(CallKind::Remove, ".sst", 1),
         scenario(
+            "compaction of many blocks",
+            [dies(chain([vec![short_blocks()], round(0), round(3), vec![Compact(0), put(1)]]))],
+        ),
+        scenario(
             "compaction of deletes",
             [dies([
                 put(0),
@@ -182,12 +197,6 @@ pub(super) fn keyspaces() -> Vec<Scenario> {
     const V: Option<usize> = Some(VALUE_BYTES);
     let name = |name: &str| Create(name.to_owned());
     let long = |i: usize| Create(format!("{i}{}", "x".repeat(200)));
-    let other = KeyspaceOptions {
-        compression: Compression::None,
-        filter_bits_x10: 0,
-        block_bytes: 64,
-        hash_index: false,
-    };
     vec![
         scenario(
             "keyspace made",
@@ -224,7 +233,7 @@ pub(super) fn keyspaces() -> Vec<Scenario> {
                 dies([Drop(1), put(2), Compact(0), Work, put(0)]),
             ],
         ),
-        scenario("options", [dies([put(0), Flush, Step::Options(0, other), put(1), Flush])]),
+        scenario("options", [dies([put(0), Flush, short_blocks(), put(1), Flush])]),
         scenario(
             "manifest written anew",
             [dies(chain([
