@@ -1,8 +1,8 @@
 //! The block cache: decoded blocks in memory under one byte budget, shared by all open tables.
 //!
 //! There is no hash table. Every open table owns [`Slots`], one slot a block; a lookup is one
-//! load of a slot and one compare-and-swap that pins the block. Misses, evictions and closing a
-//! table take the one lock here; a hit takes none.
+//! load of a slot, and then either an epoch guard keeps the block, or one compare-and-swap pins
+//! it. Misses, evictions and closing a table take the one lock here; a hit takes none.
 //!
 //! Eviction is CLOCK over a ring of resident blocks: a hit sets the block's reference bit if it
 //! is clear, the hand clears it and takes the first block whose bit was clear and that nobody
@@ -14,7 +14,10 @@
 //! - C1: a chunk of slots is freed when its table is closed and none of its blocks is pinned.
 //! - C2: `used` counts every block from the moment it enters until its last pin is gone.
 //! - C3: the bytes of a slot are replaced only while its count is 0, under the lock.
+//! - C4: evicted bytes are freed when every epoch guard of that time is gone. Until then they are
+//!   not charged; that is a batch and what a reader can be late by.
 
+mod bytes;
 mod counters;
 mod slots;
 #[cfg(test)]
@@ -26,13 +29,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::base::coding::u32_of;
+use crate::mem::{Garbage, epoch};
+
+use bytes::{Bytes, Pool};
 
 use counters::Counter;
 use slots::Slot;
 pub(crate) use slots::{Pin, Slots};
 
-/// What a block costs beyond its bytes: ring place and allocator overhead.
-const BLOCK_OVERHEAD_BYTES: u64 = 48;
+/// What a block costs beyond its bytes: header, ring place and allocator overhead.
+const BLOCK_OVERHEAD_BYTES: u64 = 64;
+/// Evicted blocks that are retired together.
+const EVICTED_BATCH: usize = 32;
 
 /// Decoded blocks of all tables that were opened with it.
 pub(crate) struct BlockCache {
@@ -45,6 +53,10 @@ pub(crate) struct BlockCache {
     hits: Counter,
     misses: Counter,
     ring: Mutex<Ring>,
+    /// What blocks lie in.
+    pool: Arc<Pool>,
+    /// Evicted blocks that guards may still look at (C4).
+    garbage: Arc<Garbage>,
 }
 
 /// The resident blocks. A slot is in the ring exactly while its block is resident.
@@ -53,6 +65,8 @@ struct Ring {
     places: Vec<Option<&'static Slot>>,
     vacant: Vec<usize>,
     hand: usize,
+    /// Evicted and not yet retired.
+    evicted: Vec<Bytes>,
 }
 
 impl BlockCache {
@@ -64,6 +78,8 @@ impl BlockCache {
             hits: Counter::default(),
             misses: Counter::default(),
             ring: Mutex::new(Ring::default()),
+            pool: Arc::default(),
+            garbage: Arc::new(Garbage::new()),
         })
     }
 
@@ -72,6 +88,9 @@ impl BlockCache {
         let mut ring = self.ring.lock();
         self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
         self.make_room(&mut ring, 0);
+        let evicted = std::mem::take(&mut ring.evicted);
+        drop(ring);
+        self.retire(evicted);
     }
 
     /// The budget in bytes.
@@ -104,8 +123,18 @@ impl BlockCache {
 
     /// Charges and pins a block outside of all slots.
     fn hold(self: &Arc<Self>, bytes: Box<[u8]>) -> Pin {
-        self.charge(charge_of(&bytes));
+        let bytes = Bytes::boxed(bytes);
+        self.charge(bytes.charge());
         slots::solo(bytes, Arc::clone(self))
+    }
+
+    /// Frees evicted blocks once no guard can look at them any more (C4). The caller holds no
+    /// lock: helping the epoch on may run work of others.
+    fn retire(&self, evicted: Vec<Bytes>) {
+        if !evicted.is_empty() {
+            self.garbage.retire(Box::new(evicted), &epoch::pin());
+            self.garbage.drain();
+        }
     }
 
     /// Evicts until `more` bytes fit, and tells whether they do.
@@ -128,7 +157,10 @@ impl BlockCache {
                 continue;
             }
             ring.leave(at);
-            self.uncharge(slot.empty());
+            if let Some(bytes) = slot.empty() {
+                self.uncharge(bytes.charge());
+                ring.evicted.push(bytes);
+            }
         }
         true
     }
@@ -154,13 +186,17 @@ impl Ring {
         at
     }
 
+    /// The evicted blocks, if they are worth a retirement.
+    fn take_evicted(&mut self) -> Vec<Bytes> {
+        if self.evicted.len() < EVICTED_BATCH {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.evicted)
+    }
+
     /// Empties a place.
     fn leave(&mut self, at: usize) {
         self.places[at] = None;
         self.vacant.push(at);
     }
-}
-
-fn charge_of(bytes: &[u8]) -> u64 {
-    bytes.len() as u64 + BLOCK_OVERHEAD_BYTES
 }

@@ -1,13 +1,16 @@
 //! Slots and pins: how a reader gets hold of a block without a lock.
 //!
 //! A *slot* belongs to one block of one table for as long as the table is open, so it never shows
-//! another block. It holds the block's bytes and a count: 0 while the block is not resident, else
-//! 1 for being resident plus 1 for each pin.
+//! another block. It holds the block's address and a count: 0 while the block is not resident,
+//! else 1 for being resident plus 1 for each pin.
 //!
-//! Reader: add one to the count unless it is 0 (acquire); the bytes stay while the pin lives.
+//! Two ways to read. *Pin*: add one to the count unless it is 0 (acquire); the bytes stay while
+//! the pin lives. *Peek*, under an epoch guard: load the address (acquire); the bytes stay while
+//! the guard lives, and nothing is written that other readers share.
 //! Evictor, under the cache's lock: take the count from 1 to 0 by compare-and-swap, which fails
-//! while anybody pins; then the bytes are his (C3). Filler, under the lock, with the count at 0:
-//! store the bytes, then set the count (release).
+//! while anybody pins, then take the address away (C3); the bytes are freed when all guards of
+//! that time are gone (C4). Filler, under the lock, with the count at 0: store the address
+//! (release), then set the count (release).
 //!
 //! Slots live in chunks. When a table is closed while blocks of it are pinned, their chunk is
 //! *orphaned*: it holds the cache, and the last pin frees both block and chunk (C1).
@@ -16,45 +19,47 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::{BLOCK_OVERHEAD_BYTES, BlockCache, charge_of};
-
-#[cfg(not(loom))]
-use std::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
-};
+use super::BlockCache;
+use super::bytes::{Bytes, Header, bytes_at, charge_of, prefetch_entry};
+use crate::mem::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+use crate::mem::epoch::Guard;
+use crate::mem::prefetch;
 
 #[cfg(loom)]
-use loom::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
-};
+use loom::cell::UnsafeCell;
+#[cfg(not(loom))]
+use std::cell::UnsafeCell;
 
-/// Slots in one chunk (4 KiB of memory).
-const CHUNK_SLOTS: usize = 128;
+/// Slots in one chunk, which takes a page of memory.
+const CHUNK_SLOTS: usize = 248;
+/// Bytes of a chunk, and what it is aligned to, so that the address of a slot tells its chunk.
+const CHUNK_BYTES: usize = 4096;
 /// What a chunk costs, allocator overhead included.
 const CHUNK_CHARGE_BYTES: u64 = size_of::<Chunk>() as u64 + 16;
-/// Instead of an index: the slot is in a [`Solo`].
-const SOLO: u8 = u8::MAX;
+/// Instead of a place in the ring: the slot is in a [`Solo`].
+const SOLO: u32 = u32::MAX >> 1;
+/// CLOCK's reference bit, above a place in the ring.
+const TOUCHED: u32 = 1 << 31;
 
 /// One block's place in memory.
 #[repr(C)]
 pub(super) struct Slot {
+    /// The block, which the slot owns, or null. Written under the lock while `refs` is 0 (C3), or
+    /// by the last pin; read through pins and under guards (acquire).
+    bytes: AtomicPtr<Header>,
     /// Raised from above 0 by readers (acquire) and lowered by pins (release); set from 0 by the
     /// filler (release) and taken from 1 to 0 by the evictor (acquire), both under the lock.
     refs: AtomicU32,
-    /// CLOCK's reference bit: set by readers, cleared by the hand. Relaxed, a hint.
-    touched: AtomicBool,
-    /// Which slot of its chunk this is, or `SOLO`.
-    index: u8,
-    /// Where in the ring, while resident. Touched under the lock only, which orders it.
+    /// Where in the ring, while resident: stored under the lock only, which orders it. And
+    /// `TOUCHED`: set by readers, cleared by the hand; relaxed, a hint.
     place: AtomicU32,
-    /// Written while `refs` is 0 (C3), read through pins.
-    bytes: UnsafeCell<Box<[u8]>>,
 }
+
+const _: () = assert!(cfg!(loom) || size_of::<Slot>() == 16);
 
 /// The slots of neighbouring blocks of one table.
 #[repr(C)]
+#[cfg_attr(not(loom), repr(align(4096)))]
 struct Chunk {
     /// First, so that slot 0 and the chunk have the same address.
     slots: [Slot; CHUNK_SLOTS],
@@ -73,20 +78,13 @@ struct Solo {
     home: Arc<BlockCache>,
 }
 
-// SAFETY: `bytes` is written only while `refs` is 0 and under the lock, and read only through
-// pins, which keep `refs` above 0; all else is atomic.
-#[allow(unsafe_code, reason = "shared by pins, see the module's protocol")]
-unsafe impl Sync for Slot {}
-
 #[allow(unsafe_code, reason = "the bytes are exclusive or shared by the count")]
 impl Slot {
-    fn new(index: u8, refs: u32, bytes: Box<[u8]>) -> Self {
+    fn new(place: u32, refs: u32, bytes: Option<Bytes>) -> Self {
         Self {
+            bytes: AtomicPtr::new(bytes.map_or(ptr::null_mut(), |b| b.into_raw().as_ptr())),
             refs: AtomicU32::new(refs),
-            touched: AtomicBool::new(false),
-            index,
-            place: AtomicU32::new(0),
-            bytes: UnsafeCell::new(bytes),
+            place: AtomicU32::new(place),
         }
     }
 
@@ -113,29 +111,28 @@ impl Slot {
         self.refs.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Drops the bytes of a claimed slot; returns what they were charged.
-    pub(super) fn empty(&self) -> u64 {
+    /// Takes the bytes of a claimed slot. Guards may still look at them (C4).
+    pub(super) fn empty(&self) -> Option<Bytes> {
         assert_eq!(self.refs.load(Ordering::Relaxed), 0, "only claimed slots are emptied (C3)");
-        // SAFETY: the count is 0 and the caller holds the lock, so nobody else looks at the bytes.
-        let bytes = unsafe { self.replace(Box::default()) };
-        charge_of(&bytes)
+        let bytes = NonNull::new(self.bytes.swap(ptr::null_mut(), Ordering::AcqRel))?;
+        // SAFETY: stored by `new` or `fill`, and taken out just now.
+        Some(unsafe { Bytes::from_raw(bytes) })
     }
 
     /// Stores the bytes of an empty slot and counts the resident and one pin. The caller holds
     /// the lock.
-    fn fill(&self, bytes: Box<[u8]>) {
+    fn fill(&self, bytes: Bytes) {
         assert_eq!(self.refs.load(Ordering::Relaxed), 0, "only empty slots are filled (C3)");
-        // SAFETY: as in `empty`.
-        drop(unsafe { self.replace(bytes) });
-        self.touched.store(false, Ordering::Relaxed);
+        let before = self.bytes.swap(bytes.into_raw().as_ptr(), Ordering::Release);
+        assert!(before.is_null(), "a claimed slot was emptied (C3)");
         self.refs.store(2, Ordering::Release);
     }
 
     /// Tells whether a reader came by since the last call, and forgets it.
     pub(super) fn take_touched(&self) -> bool {
-        let touched = self.touched.load(Ordering::Relaxed);
+        let touched = self.place.load(Ordering::Relaxed) & TOUCHED != 0;
         if touched {
-            self.touched.store(false, Ordering::Relaxed);
+            self.place.fetch_and(!TOUCHED, Ordering::Relaxed);
         }
         touched
     }
@@ -143,39 +140,20 @@ impl Slot {
     /// Sets the reference bit if it is clear, so that a hot block's line is not written each time.
     #[inline]
     fn touch(&self) {
-        if !self.touched.load(Ordering::Relaxed) {
-            self.touched.store(true, Ordering::Relaxed);
+        if self.place.load(Ordering::Relaxed) & TOUCHED == 0 {
+            self.place.fetch_or(TOUCHED, Ordering::Relaxed);
         }
     }
 
     /// The place in the ring of a resident block. The caller holds the lock.
     pub(super) fn place(&self) -> usize {
-        self.place.load(Ordering::Relaxed) as usize
+        (self.place.load(Ordering::Relaxed) & !TOUCHED) as usize
     }
 
-    /// # Safety
-    /// The caller is the only one who may touch the bytes (C3).
-    unsafe fn replace(&self, bytes: Box<[u8]>) -> Box<[u8]> {
-        #[cfg(not(loom))]
-        // SAFETY: the caller's promise.
-        return std::mem::replace(unsafe { &mut *self.bytes.get() }, bytes);
-        #[cfg(loom)]
-        // SAFETY: the caller's promise, which loom checks.
-        return self.bytes.with_mut(|p| std::mem::replace(unsafe { &mut *p }, bytes));
-    }
-
-    /// Where the bytes are.
-    ///
-    /// # Safety
-    /// The caller pins the slot.
+    /// The block, if there is one: to be looked at under a guard or a pin only.
     #[inline]
-    unsafe fn bytes(&self) -> *const [u8] {
-        #[cfg(not(loom))]
-        // SAFETY: pinned, so nobody writes them (C3).
-        return ptr::from_ref::<[u8]>(unsafe { &*self.bytes.get() });
-        #[cfg(loom)]
-        // SAFETY: as above, which loom checks.
-        return self.bytes.with(|p| ptr::from_ref::<[u8]>(unsafe { &*p }));
+    fn block(&self) -> Option<NonNull<Header>> {
+        NonNull::new(self.bytes.load(Ordering::Acquire))
     }
 }
 
@@ -199,7 +177,9 @@ impl Pin {
     /// pointer to the whole chunk or solo.
     unsafe fn new(slot: NonNull<Slot>) -> Self {
         // SAFETY: the slot lives while it is counted.
-        let bytes = unsafe { slot.as_ref().bytes() };
+        let block = unsafe { slot.as_ref() }.block();
+        // SAFETY: counted, so the block is there and stays (C3).
+        let bytes = block.map_or(ptr::from_ref::<[u8]>(&[]), |block| unsafe { bytes_at(block) });
         Self { slot, bytes }
     }
 }
@@ -247,16 +227,22 @@ impl Drop for Pin {
 #[allow(unsafe_code, reason = "orphans are owned by their pins")]
 unsafe fn last_unpin(slot: NonNull<Slot>) {
     // SAFETY: nobody frees it before this function does.
-    let (index, charge) = unsafe { (slot.as_ref().index, slot.as_ref().empty()) };
-    if index == SOLO {
+    let here = unsafe { slot.as_ref() };
+    // No guard looks at these bytes: those of solos are in no table's slots, and the slots of
+    // orphans were dropped, which nobody can do who has them borrowed.
+    let (is_solo, bytes) = (here.place() == SOLO as usize, here.empty());
+    let charge = bytes.as_ref().map_or(0, Bytes::charge);
+    drop(bytes);
+    if is_solo {
         // SAFETY: made by `solo` from a box; the slot is its first field.
         let solo = unsafe { Box::from_raw(slot.cast::<Solo>().as_ptr()) };
         solo.home.uncharge(charge);
         return;
     }
-    // SAFETY: slot `index` of the array that a chunk begins with; the pointer was made from that
-    // of the whole chunk.
-    let chunk = unsafe { slot.sub(usize::from(index)) }.cast::<Chunk>();
+    let behind = slot.addr().get() % CHUNK_BYTES;
+    // SAFETY: a slot of the array that a chunk begins with, which is aligned to its size; the
+    // pointer was made from that of the whole chunk.
+    let chunk = unsafe { slot.byte_sub(behind) }.cast::<Chunk>();
     // SAFETY: the chunk lives until `orphans` is 0, and this slot still counts there. `home` was
     // written before the resident's count was dropped.
     let home = unsafe { clone_home(&chunk.as_ref().home) };
@@ -301,8 +287,8 @@ unsafe fn set_home(home: &UnsafeCell<Option<Arc<BlockCache>>>, cache: Arc<BlockC
 
 /// A block outside of all slots, which the caller has charged to `home`.
 #[allow(unsafe_code, reason = "owned by its pins")]
-pub(super) fn solo(bytes: Box<[u8]>, home: Arc<BlockCache>) -> Pin {
-    let solo = Box::new(Solo { slot: Slot::new(SOLO, 1, bytes), home });
+pub(super) fn solo(bytes: Bytes, home: Arc<BlockCache>) -> Pin {
+    let solo = Box::new(Solo { slot: Slot::new(SOLO, 1, Some(bytes)), home });
     let slot = NonNull::from(Box::leak(solo)).cast::<Slot>();
     // SAFETY: the one count passes to the pin.
     unsafe { Pin::new(slot) }
@@ -311,7 +297,7 @@ pub(super) fn solo(bytes: Box<[u8]>, home: Arc<BlockCache>) -> Pin {
 /// The slots of one open table (or one section of it).
 ///
 /// Chunks of slots are made by the first fill that needs them, so a table that is never read
-/// costs eight bytes for 128 blocks.
+/// costs eight bytes for 248 blocks.
 pub(crate) struct Slots {
     cache: Arc<BlockCache>,
     /// Set once, under the cache's lock (release); loaded by readers (acquire).
@@ -338,6 +324,47 @@ impl Slots {
         Some(pin)
     }
 
+    /// Block `i` if it is resident, without a pin: it stays while the guard lives. Takes no lock
+    /// and writes nothing that readers share. Out of range is none. What lies at byte `at` comes
+    /// into the processor's cache together with the beginning.
+    #[inline]
+    pub(crate) fn peek<'g>(&'g self, i: usize, at: usize, _guard: &'g Guard) -> Option<&'g [u8]> {
+        let slot = self.slot(i)?;
+        let block = slot.block()?;
+        prefetch_entry(block, at);
+        slot.touch();
+        self.cache.hits.add();
+        // SAFETY: found under the guard and in slots that are borrowed as long as the bytes, so
+        // nobody frees them meanwhile (C4).
+        Some(unsafe { &*bytes_at(block) })
+    }
+
+    /// Begins to bring the slot of block `i` into the processor's cache.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, i: usize) {
+        if let Some(slot) = self.slot(i) {
+            prefetch(slot);
+        }
+    }
+
+    /// Begins to bring the first line of block `i`, and what lies at byte `at`, into the
+    /// processor's cache, if the block is resident.
+    #[inline]
+    pub(crate) fn prefetch_block(&self, i: usize, at: usize) {
+        if let Some(block) = self.slot(i).and_then(Slot::block) {
+            prefetch(block.as_ptr());
+            prefetch_entry(block, at);
+        }
+    }
+
+    /// The slot of block `i`, if its chunk is made.
+    #[inline]
+    fn slot(&self, i: usize) -> Option<&Slot> {
+        let chunk = NonNull::new(self.chunks.get(i / CHUNK_SLOTS)?.load(Ordering::Acquire))?;
+        // SAFETY: the chunk lives as long as these slots, which are borrowed.
+        Some(unsafe { slot_of(chunk, i).as_ref() })
+    }
+
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
     pub(crate) fn fill(&self, i: usize, bytes: Box<[u8]>) -> Pin {
@@ -349,21 +376,27 @@ impl Slots {
         if let Some(pin) = known.and_then(|chunk| Self::pin(slot_of(chunk, i))) {
             return pin;
         }
-        let charge = charge_of(&bytes);
+        let charge = charge_of(bytes.len());
         let chunk_charge = if known.is_none() { CHUNK_CHARGE_BYTES } else { 0 };
-        if !cache.make_room(&mut ring, charge + chunk_charge) {
-            return cache.hold(bytes);
-        }
-        cache.charge(charge + chunk_charge);
-        let slot = slot_of(known.unwrap_or_else(|| make_chunk(chunk)), i);
-        // SAFETY: the slot lives as long as these slots, which outlive its time in the ring: see
-        // `close`. `'static` ends when the slot leaves the ring.
-        let resident: &'static Slot = unsafe { slot.as_ref() };
-        let place = ring.enter(resident);
-        resident.place.store(super::u32_of(place), Ordering::Relaxed);
-        resident.fill(bytes);
-        // SAFETY: the second of the two counts passes to the pin.
-        unsafe { Pin::new(slot) }
+        let has_room = cache.make_room(&mut ring, charge + chunk_charge);
+        let evicted = ring.take_evicted();
+        let pin = if has_room {
+            cache.charge(charge + chunk_charge);
+            let slot = slot_of(known.unwrap_or_else(|| make_chunk(chunk)), i);
+            // SAFETY: the slot lives as long as these slots, which outlive its time in the ring:
+            // see `close`. `'static` ends when the slot leaves the ring.
+            let resident: &'static Slot = unsafe { slot.as_ref() };
+            let place = ring.enter(resident);
+            resident.place.store(super::u32_of(place), Ordering::Relaxed);
+            resident.fill(Bytes::new(bytes, &cache.pool));
+            // SAFETY: the second of the two counts passes to the pin.
+            unsafe { Pin::new(slot) }
+        } else {
+            cache.hold(bytes)
+        };
+        drop(ring);
+        cache.retire(evicted);
+        pin
     }
 
     /// Holds a block that is not to be found by others; see [`BlockCache::private`].
@@ -396,7 +429,8 @@ impl Slots {
             }
             ring.leave(resident.place());
             if resident.claim() {
-                self.cache.uncharge(resident.empty());
+                // Nobody peeks: these slots are being dropped, so nobody has them borrowed.
+                self.cache.uncharge(resident.empty().map_or(0, |bytes| bytes.charge()));
             } else {
                 orphans.push(slot);
             }
@@ -430,9 +464,8 @@ fn slot_of(chunk: NonNull<Chunk>, i: usize) -> NonNull<Slot> {
 
 /// Makes a chunk of empty slots. The caller holds the cache's lock.
 fn make_chunk(place: &AtomicPtr<Chunk>) -> NonNull<Chunk> {
-    let index = |i: usize| u8::try_from(i).unwrap_or(SOLO);
     let chunk = Box::new(Chunk {
-        slots: std::array::from_fn(|i| Slot::new(index(i), 0, Box::default())),
+        slots: std::array::from_fn(|_| Slot::new(0, 0, None)),
         orphans: AtomicU32::new(0),
         home: UnsafeCell::new(None),
     });
@@ -441,7 +474,7 @@ fn make_chunk(place: &AtomicPtr<Chunk>) -> NonNull<Chunk> {
     chunk
 }
 
-const _: () = assert!(CHUNK_SLOTS < SOLO as usize && BLOCK_OVERHEAD_BYTES >= 32);
+const _: () = assert!(cfg!(loom) || size_of::<Chunk>() == CHUNK_BYTES);
 
 impl Drop for Slots {
     fn drop(&mut self) {

@@ -12,8 +12,8 @@ use super::scan::{Scan, module_of, scan};
 /// modules of its own row.
 pub(super) const LAYERS: &[&[&str]] = &[
     &["base"],
-    &["vfs", "os", "mem", "cache", "merge"],
-    &["record", "batch"],
+    &["vfs", "os", "mem", "merge"],
+    &["record", "batch", "cache"],
     &["wal", "memtable", "sstable", "manifest"],
     &["version"],
     &["compaction"],

@@ -127,7 +127,7 @@ fn tests_may_name_their_own_rank_but_nothing_higher() {
         ])
     };
 
-    assert!(files("cache").is_empty());
+    assert!(files("merge").is_empty());
     assert_eq!(files("wal").len(), 6);
 }
 
