@@ -146,7 +146,9 @@ impl Db {
         let (horizon, snapshots) = self.snapshots.positions(&self.visible);
         PickOptions {
             sizes: self.level_sizes(),
-            target_file_bytes: self.options.write_buffer_bytes,
+            // A little less, so that places in a table of 64 MiB need one bit less in the hash index,
+            // and fingerprints have one more.
+            target_file_bytes: self.options.write_buffer_bytes / 16 * 15,
             job_bytes_max: 16 * self.options.write_buffer_bytes,
             oldest: snapshots.first().copied().unwrap_or(horizon),
         }

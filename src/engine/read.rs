@@ -1,7 +1,11 @@
 //! Point reads: point index of each generation, newest first; then tables.
 //!
-//! The read state is loaded first and the position second (invariant S3). Nothing blocks under a
-//! pin: a read that must go to tables takes a counted reference to the version first.
+//! The read state is loaded first and the position second (invariant S3). What is in memory is
+//! found under an epoch guard, without counting or locking anything. Nothing blocks under a guard:
+//! a read that must go to the disk takes a counted reference to the version first.
+//!
+//! A read takes steps that each wait for memory: bucket, entry, lines of the tables. They are
+//! begun together, so that the waits overlap; [`super::multi_get`] does so for many keys.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,7 +17,8 @@ use crate::base::mutant::{dawdle, mutant};
 use crate::base::{Error, KeyspaceId, Kind, Lsn, Result};
 use crate::mem::epoch;
 use crate::memtable::MemFound;
-use crate::sstable::BlockSlice;
+use crate::sstable::{BlockSlice, Glance, Seen};
+use crate::version::{Plan, Version};
 
 /// How something is read.
 #[derive(Clone, Default)]
@@ -51,7 +56,15 @@ impl Db {
         key: &[u8],
         options: &ReadOptions,
     ) -> Result<Option<Pinned>> {
-        self.read(keyspace, key, options, |bytes| Pinned::Owned(bytes.to_vec()), Pinned::Block)
+        let copy = |bytes: &[u8]| Pinned::Owned(bytes.to_vec());
+        self.read(
+            keyspace,
+            key,
+            options,
+            copy,
+            |seen| seen.hold().map(Pinned::Block),
+            Pinned::Block,
+        )
     }
 
     /// Copies the value of `key` into `buf` as far as it fits; returns its full length.
@@ -70,15 +83,19 @@ impl Db {
             }
             bytes.len()
         };
-        self.read(keyspace, key, options, copy, |slice| copy(&slice))
+        self.read(keyspace, key, options, copy, |seen| Some(copy(seen.value)), |slice| copy(&slice))
     }
 
+    /// Reads a key; what becomes of the value depends on where it is: in a memtable, in a cached
+    /// block (none: it cannot be had there after all), or in a block of our own.
+    #[inline]
     fn read<T>(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
         options: &ReadOptions,
         from_memory: impl FnOnce(&[u8]) -> T,
+        from_cache: impl FnOnce(&Seen<'_>) -> Option<T>,
         from_block: impl FnOnce(BlockSlice) -> T,
     ) -> Result<Option<T>> {
         self.check_open()?;
@@ -97,19 +114,49 @@ impl Db {
                 Some(early) => early,
                 None => self.position(options.snapshot.as_deref())?,
             };
-            if let Some(found) = in_memory(state, keyspace, key, at) {
+            let active = &state.active.memtable;
+            let hash = (!active.is_void(at)).then(|| active.hash(keyspace, key));
+            hash.inspect(|hash| active.prefetch_hash(*hash));
+            let mut plan = Plan::idle(key);
+            state.version.plan(&mut plan, keyspace, key, at);
+            if let Some(found) = in_memory(state, hash, keyspace, key, at) {
                 let value = self.is_value(found.kind, found.expiry_ms)?;
                 return Ok(value.then(|| from_memory(found.value)));
             }
+            match plan.glance(&guard) {
+                Glance::Absent => return Ok(None),
+                Glance::Entry(seen) if !self.is_value(seen.kind, seen.expiry_ms)? => {
+                    return Ok(None);
+                }
+                Glance::Entry(seen) => {
+                    if let Some(value) = from_cache(&seen) {
+                        return Ok(Some(value));
+                    }
+                }
+                Glance::Unclear => {}
+            }
             (Arc::clone(&state.version), at)
         };
+        let found = self.read_tables(&version, keyspace, key, at)?;
+        Ok(found.map(from_block))
+    }
+
+    /// Reads a key from tables, from the disk if need be. The caller holds no guard.
+    pub(super) fn read_tables(
+        &self,
+        version: &Version,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: Lsn,
+    ) -> Result<Option<BlockSlice>> {
         let Some(found) = version.get(keyspace, key, at)? else { return Ok(None) };
         let value = self.is_value(found.kind, found.expiry_ms)?;
-        Ok(value.then(|| from_block(found.value)))
+        Ok(value.then_some(found.value))
     }
 
     /// Whether an entry gives its key a value now.
-    fn is_value(&self, kind: Kind, expiry_ms: u64) -> Result<bool> {
+    #[inline]
+    pub(super) fn is_value(&self, kind: Kind, expiry_ms: u64) -> Result<bool> {
         match kind {
             Kind::Put => Ok(expiry_ms == 0 || expiry_ms > self.env.os.unix_ms()),
             Kind::Delete => Ok(false),
@@ -129,13 +176,17 @@ impl Db {
     }
 }
 
-fn in_memory<'a>(
+/// The newest entry of a key in memory. `hash` is the one of the active memtable; none if there is
+/// nothing in it.
+#[inline]
+pub(super) fn in_memory<'a>(
     state: &'a ReadState,
+    hash: Option<u64>,
     keyspace: KeyspaceId,
     key: &[u8],
     at: Lsn,
 ) -> Option<MemFound<'a>> {
-    let newest = state.active.memtable.get(keyspace, key, at);
+    let newest = hash.and_then(|hash| state.active.memtable.get_hashed(hash, keyspace, key, at));
     newest.or_else(|| state.sealed.iter().find_map(|sealed| in_sealed(sealed, keyspace, key, at)))
 }
 

@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 use crate::base::{Error, Result};
 
 /// Size and alignment of a huge page on every platform that has them for us.
-const HUGE_BYTES: usize = 2 << 20;
+pub(super) const HUGE_BYTES: usize = 2 << 20;
 /// Regions are rounded up to this; real pages may be larger, the kernel rounds further.
 const PAGE_BYTES: usize = 4 << 10;
 

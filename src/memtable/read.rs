@@ -12,6 +12,14 @@ use super::point::{Found, WALK_MAX};
 use super::{MemCursor, MemFound, Memtable};
 
 impl Memtable {
+    /// Whether a reader at `below` finds nothing here, as far as that is known without a look at
+    /// the indexes.
+    #[inline]
+    pub(crate) fn is_void(&self, below: Lsn) -> bool {
+        // Who makes an entry makes its list before it reserves room.
+        self.base().is_none_or(|base| below <= base) || !self.ordered.covers(0)
+    }
+
     /// Where a key belongs in the point index, for the calls that take a hash. The same in all
     /// memtables of one seed.
     #[inline]

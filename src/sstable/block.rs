@@ -237,6 +237,18 @@ impl<'a> Block<'a> {
         (key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry)
     }
 
+    /// The newest entry of `key` with a number of at most `number`: none in this block, or it.
+    /// Nothing at all only for a block that [`Self::check`] would refuse.
+    pub(super) fn find(&self, key: &[u8], number: u64) -> Option<Option<BlockEntry<'a>>> {
+        let at = self.lower_bound(key, number)?;
+        if at == self.count {
+            // The separator is after the last entry, and the next block begins after `key`.
+            return Some(None);
+        }
+        let entry = self.entry(at)?;
+        Some((key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry))
+    }
+
     /// The number of entries before (`key`, `number`) in internal order. None only for a block
     /// that [`Self::check`] would refuse.
     pub(super) fn lower_bound(&self, key: &[u8], number: u64) -> Option<usize> {

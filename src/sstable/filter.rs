@@ -5,22 +5,16 @@
 //! that was added is always found; another one is found by mistake about once in a hundred at 10
 //! bits a key. Immutable once decoded.
 
-use super::format::u64_at;
+use crate::mem::{Line, Lines, prefetch};
 
-/// Bytes of a line.
-pub(super) const LINE_BYTES: usize = 64;
 /// More probes than this never pay.
 const PROBES_MAX: u32 = 12;
 /// 2^32 divided by the golden ratio, odd.
 const STEP: u32 = 0x9e37_79b9;
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line([u64; 8]);
-
 /// A filter in memory.
 pub(super) struct Filter {
-    lines: Box<[Line]>,
+    lines: Lines,
     probes: u32,
 }
 
@@ -39,7 +33,7 @@ impl Filter {
         // ln 2 probes for each bit are best for plain Bloom filters; a few less when one line
         // holds them all.
         let probes = (bits_x10 * 69 / 1000).clamp(1, PROBES_MAX);
-        let mut filter = Self { lines: vec![Line([0; 8]); lines].into_boxed_slice(), probes };
+        let mut filter = Self { lines: Lines::zeroed(lines), probes };
         for hash in hashes {
             filter.add(hash);
         }
@@ -53,38 +47,44 @@ impl Filter {
 
     /// The bytes on disk.
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.lines.iter().flat_map(|line| line.0).flat_map(u64::to_le_bytes).collect()
+        self.lines.iter().flat_map(|line| line.0).collect()
     }
 
     /// Reads the bytes on disk; none if they are not whole lines or the probes make no sense.
     pub(super) fn decode(bytes: &[u8], probes: u32) -> Option<Self> {
-        let whole = !bytes.is_empty() && bytes.len() % LINE_BYTES == 0;
-        if !whole || !(1..=PROBES_MAX).contains(&probes) {
+        if bytes.is_empty() || !(1..=PROBES_MAX).contains(&probes) {
             return None;
         }
-        let lines = bytes
-            .chunks_exact(LINE_BYTES)
-            .map(|line| Line(std::array::from_fn(|i| u64_at(line, 8 * i).unwrap_or(0))))
-            .collect();
-        Some(Self { lines, probes })
+        Some(Self { lines: Lines::from_bytes(bytes)?, probes })
     }
 
     /// Bytes in memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.lines.len() * LINE_BYTES
+        self.lines.len() * crate::mem::LINE_BYTES
     }
 
     /// False only if no key with this hash was added.
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
-        let line = &self.lines[line_of(hash, self.lines.len())];
-        probe_bits(hash, self.probes).all(|bit| line.0[bit / 64] & (1 << (bit % 64)) != 0)
+        let line = self.line(hash);
+        probe_bits(hash, self.probes).all(|bit| line.0[bit / 8] & (1 << (bit % 8)) != 0)
+    }
+
+    /// Begins to bring the line of a hash into the processor's cache.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(self.line(hash));
+    }
+
+    #[inline]
+    fn line(&self, hash: u64) -> &Line {
+        &self.lines[line_of(hash, self.lines.len())]
     }
 
     fn add(&mut self, hash: u64) {
         let line = line_of(hash, self.lines.len());
         for bit in probe_bits(hash, self.probes) {
-            self.lines[line].0[bit / 64] |= 1 << (bit % 64);
+            self.lines[line].0[bit / 8] |= 1 << (bit % 8);
         }
     }
 }

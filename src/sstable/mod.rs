@@ -15,6 +15,7 @@ mod format;
 mod hash_index;
 mod index;
 mod output;
+mod point;
 mod properties;
 mod read;
 mod section;
@@ -26,4 +27,5 @@ mod verify;
 
 pub(crate) use builder::TableBuilder;
 pub(crate) use cursor::TableCursor;
+pub(crate) use point::{Glance, Place, PointReader, Seen};
 pub(crate) use table::{BlockSlice, Found, Table};

@@ -44,10 +44,14 @@ pub(super) struct Section {
     pub(super) index: Index,
     pub(super) hash: Option<HashIndex>,
     pub(super) filter: Option<Filter>,
+    /// Seeds the hashes of keys.
+    pub(super) seed: u64,
     /// Bytes of a page, a multiple of 8.
-    page_bytes: usize,
+    pub(super) page_bytes: usize,
+    /// The same divided by 8.
+    pub(super) page_places: u32,
     /// One for each page; a block uses that of its first page.
-    slots: Slots,
+    pub(super) slots: Slots,
 }
 
 impl Section {
@@ -69,7 +73,20 @@ impl Section {
             if hash.is_some() { None } else { load_filter(source, &properties, parts.filter)? };
         let pages = usize::try_from(index.pages()).unwrap_or(0);
         let slots = Slots::new(cache, pages);
-        Ok(Self { place, properties, parts, index, hash, filter, page_bytes, slots })
+        let page_places = (properties.options.block_bytes / 8).max(1);
+        let seed = source.file_id;
+        Ok(Self {
+            place,
+            properties,
+            parts,
+            index,
+            hash,
+            filter,
+            seed,
+            page_bytes,
+            page_places,
+            slots,
+        })
     }
 
     /// Bytes of the indexes and the filter in memory.
@@ -100,9 +117,7 @@ impl Section {
         below: Lsn,
     ) -> Result<Option<Found>> {
         for place in hash.candidates(hash_of(key, source.file_id)) {
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
-            let page_places = self.page_bytes / 8;
-            let (page, at) = (place / page_places, place % page_places * 8);
+            let (page, at) = self.page_of(place).split();
             let (pin, at) = match self.slots.get(page) {
                 Some(pin) => (pin, at),
                 // Not resident, or the page is not the first of its block.
@@ -140,17 +155,9 @@ impl Section {
             return Ok(None);
         }
         let pin = self.block(source, i, true)?;
-        let hit = (|| {
-            let block = Block::parse(&pin)?;
-            let at = block.lower_bound(key, number)?;
-            if at == block.count() {
-                // The separator is after the last entry, and the next block begins after `key`.
-                return Some(None);
-            }
-            let entry = block.entry(at)?;
-            let same = key.strip_prefix(block.prefix()) == Some(entry.suffix);
-            Some(same.then(|| Hit::new(&entry)))
-        })();
+        let hit = Block::parse(&pin)
+            .and_then(|block| block.find(key, number))
+            .map(|entry| entry.map(|entry| Hit::new(&entry)));
         match hit {
             Some(hit) => Ok(hit.map(|hit| hit.found(pin))),
             None => Err(self.bad_block(source, i)),

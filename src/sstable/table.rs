@@ -19,6 +19,7 @@ use super::format::{
     BlockKind, DIRECTORY_ENTRY_BYTES, FOOTER_BYTES, Footer, HEADER_BYTES, SectionPlace,
     TRAILER_BYTES, decode_directory, decode_footer, decode_header,
 };
+use super::point::PointReader;
 use super::read::Source;
 use super::section::Section;
 
@@ -127,6 +128,18 @@ impl Table {
             Some(section) => section.get(&self.source, key, below),
             None => Ok(None),
         }
+    }
+
+    /// What point reads in a keyspace use; none if the keyspace has no section here.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub(crate) fn point_reader(
+        self: &Arc<Self>,
+        keyspace: KeyspaceId,
+    ) -> Result<Option<PointReader>> {
+        let section = self.section(keyspace)?;
+        Ok(section.map(|section| PointReader::new(Arc::clone(self), Arc::clone(section))))
     }
 
     /// A cursor over the entries of one keyspace; it offers the blocks it reads to the cache.

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use super::Section;
+use super::plan::{Wanted, head_of};
 use crate::base::{Error, Level, Result, filename};
 
 /// The sections of one level of one keyspace; never changes.
@@ -18,6 +19,16 @@ pub(crate) struct Run {
     fences: Vec<u8>,
     /// Where each of those keys ends.
     ends: Vec<usize>,
+    /// What a point lookup looks at first, a section each.
+    gates: Vec<Gate>,
+}
+
+/// Who may pass to a section: by the heads of its smallest and largest keys and by its oldest
+/// entry.
+struct Gate {
+    smallest: u128,
+    largest: u128,
+    smallest_number: u64,
 }
 
 impl Run {
@@ -43,7 +54,13 @@ impl Run {
                 ends.push(fences.len());
             }
         }
-        Ok(Self { sections, fences, ends })
+        let gate = |section: &Section| Gate {
+            smallest: head_of(&section.meta().smallest),
+            largest: head_of(&section.meta().largest),
+            smallest_number: section.meta().smallest_number,
+        };
+        let gates = sections.iter().map(gate).collect();
+        Ok(Self { sections, fences, ends, gates })
     }
 
     /// The sections: level 0 newest first, others by key.
@@ -67,9 +84,27 @@ impl Run {
         self.smallest(index) <= key && key <= self.largest(index)
     }
 
+    /// Whether a lookup must look into section `index`: by key range and numbers.
+    #[inline]
+    pub(super) fn may_hold(&self, index: usize, wanted: &Wanted<'_>) -> bool {
+        let Some(gate) = self.gates.get(index) else { return false };
+        let outside = wanted.head < gate.smallest || wanted.head > gate.largest;
+        if outside || gate.smallest_number >= wanted.below.0 {
+            return false;
+        }
+        // Heads that are alike say nothing about the rest.
+        (gate.smallest < wanted.head && wanted.head < gate.largest)
+            || self.covers(index, wanted.key)
+    }
+
     /// The first section whose largest key is at or after `key`. For levels below 0.
     pub(crate) fn first_reaching(&self, key: &[u8]) -> usize {
-        self.partition(|index| self.largest(index) < key)
+        let head = head_of(key);
+        self.partition(|index| match self.gates[index].largest.cmp(&head) {
+            Ordering::Less => true,
+            Ordering::Equal => self.largest(index) < key,
+            Ordering::Greater => false,
+        })
     }
 
     /// The first section whose smallest key is after `key`. For levels below 0.

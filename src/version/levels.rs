@@ -7,8 +7,8 @@ use super::tables::TableHandle;
 use super::{LevelCursor, LevelStats, Run};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::meta::SectionMeta;
-use crate::base::{Cursor, Error, FileNumber, KeyspaceId, Level, Lsn, Result, filename};
-use crate::sstable::{Found, Table};
+use crate::base::{Cursor, Error, FileNumber, KeyspaceId, Level, Result, filename};
+use crate::sstable::{PointReader, Table};
 
 /// One keyspace's part of one table, in use. A clone is a counted reference.
 #[derive(Clone)]
@@ -19,14 +19,14 @@ pub(crate) struct Section {
 struct Shared {
     handle: Arc<TableHandle>,
     meta: SectionMeta,
-    /// The table, once it was seen to hold this section.
-    table: OnceLock<Arc<Table>>,
+    /// The open section, once the table was seen to hold it.
+    reader: OnceLock<PointReader>,
 }
 
 impl Section {
     /// A section of the file that `handle` stands for.
     pub(crate) fn new(handle: Arc<TableHandle>, meta: SectionMeta) -> Self {
-        Self { shared: Arc::new(Shared { handle, meta, table: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { handle, meta, reader: OnceLock::new() }) }
     }
 
     /// What the manifest knows of it.
@@ -47,24 +47,38 @@ impl Section {
     /// The open table. The first call reads the file; it may fail, and the next tries again.
     /// `Corrupt` if the table does not hold the section that the manifest describes.
     pub(crate) fn table(&self) -> Result<&Arc<Table>> {
-        match self.shared.table.get() {
-            Some(table) => Ok(table),
+        Ok(self.reader()?.table())
+    }
+
+    /// For point reads; opens the table as [`Self::table`] does.
+    pub(super) fn reader(&self) -> Result<&PointReader> {
+        match self.shared.reader.get() {
+            Some(reader) => Ok(reader),
             None => self.open(),
         }
     }
 
+    /// For point reads, if the table is open already.
+    #[inline]
+    pub(super) fn open_reader(&self) -> Option<&PointReader> {
+        self.shared.reader.get()
+    }
+
     #[cold]
-    fn open(&self) -> Result<&Arc<Table>> {
+    fn open(&self) -> Result<&PointReader> {
         let (meta, table) = (self.meta(), self.handle().table()?);
-        if table.section_meta(meta.keyspace)?.as_ref() != Some(meta) {
+        let reader = table.point_reader(meta.keyspace)?;
+        let (Some(reader), true) =
+            (reader, table.section_meta(meta.keyspace)?.as_ref() == Some(meta))
+        else {
             let number = self.number();
             let what = format!(
                 "the section of keyspace {} is not the one in the manifest; restore a checkpoint",
                 meta.keyspace.0
             );
             return Err(Error::corrupt(&filename::table(number), number.0, 0, what));
-        }
-        Ok(self.shared.table.get_or_init(|| table.clone()))
+        };
+        Ok(self.shared.reader.get_or_init(|| reader))
     }
 
     /// Whether its key range meets `lo` to `hi`, both inclusive.
@@ -100,6 +114,11 @@ impl Levels {
     /// One level, 0 to `LEVEL_COUNT` - 1.
     pub(crate) fn run(&self, level: Level) -> &Arc<Run> {
         &self.runs[usize::from(level.0)]
+    }
+
+    /// All levels, from 0 on.
+    pub(super) fn runs(&self) -> &[Arc<Run>; LEVEL_COUNT] {
+        &self.runs
     }
 
     /// The sections of one level: level 0 newest first, others by key. None in unknown levels.
@@ -142,30 +161,6 @@ impl Levels {
     /// Whether a level below `level` may hold `key`.
     pub(crate) fn lies_deeper(&self, level: Level, key: &[u8]) -> bool {
         self.runs.iter().skip(usize::from(level.0) + 1).any(|run| find(run, key).is_some())
-    }
-
-    /// The newest version of `key` whose number is below `below`; tombstones are found too.
-    pub(crate) fn get(&self, key: &[u8], below: Lsn) -> Result<Option<Found>> {
-        let Some((level0, deeper)) = self.runs.split_first() else {
-            return Ok(None);
-        };
-        for (index, section) in level0.sections().iter().enumerate() {
-            if !level0.covers(index, key) || section.meta().smallest_number >= below.0 {
-                continue;
-            }
-            if let Some(found) = section.table()?.get(self.keyspace, key, below)? {
-                return Ok(Some(found));
-            }
-        }
-        for run in deeper {
-            let Some(section) = find(run, key) else {
-                continue;
-            };
-            if let Some(found) = section.table()?.get(self.keyspace, key, below)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
     }
 
     /// Cursors over all that may hold keys from `lo` up to but not including `hi`.

@@ -26,6 +26,7 @@ mod edit;
 mod level;
 mod level_cursor;
 mod levels;
+mod plan;
 mod sizes;
 mod tables;
 
@@ -40,6 +41,7 @@ use std::sync::Arc;
 pub(crate) use level::Run;
 pub(crate) use level_cursor::LevelCursor;
 pub(crate) use levels::{Levels, Section};
+pub(crate) use plan::Plan;
 pub(crate) use sizes::{LevelSizes, Targets};
 pub(crate) use tables::{TableHandle, Tables};
 
@@ -118,6 +120,18 @@ impl Version {
             Some(levels) => levels.get(key, below),
             None => Ok(None),
         }
+    }
+
+    /// Makes a plan where to look for `key` below `below`; see [`Plan`].
+    #[inline]
+    pub(crate) fn plan<'v, 'k>(
+        &'v self,
+        plan: &mut Plan<'v, 'k>,
+        keyspace: KeyspaceId,
+        key: &'k [u8],
+        below: Lsn,
+    ) {
+        plan.start(self.levels(keyspace).map(|levels| &**levels), key, below);
     }
 
     /// Cursors over everything in a keyspace: one for each section of level 0, newest first, and

@@ -32,9 +32,9 @@ fn a_hash_index_finds_every_place_and_seldom_a_wrong_one() {
 
     assert!(entries.iter().all(|(hash, place)| index.candidates(*hash).any(|p| p == *place)));
     let wrong: usize = (0..100_000).map(|_| index.candidates(random.next()).count()).sum();
-    assert!(wrong < 5_000, "{wrong} in 100000");
+    assert!(wrong < 2_500, "{wrong} in 100000");
     let bytes = built.encode().len();
-    assert!(bytes <= entries.len() * 51 / 10, "{bytes} bytes");
+    assert!(bytes <= entries.len() * 65 / 10, "{bytes} bytes");
 }
 
 #[test]
