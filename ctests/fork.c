@@ -38,6 +38,7 @@ static void children_get_code_from_handles(void) {
     lsm_ks *new_ks = (lsm_ks *)buf;
     DEFAULTS(lsm_health, h);
     FORKED(lsm_get(db, NULL, NULL, "k", 1, buf, 64, &n, &err));
+    FORKED(lsm_multi_get(db, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, &n, &err));
     FORKED(lsm_get_pinned(db, NULL, NULL, "k", 1, &p, &v, &err));
     FORKED(lsm_put(db, NULL, NULL, "k", 1, "v", 1, &err));
     FORKED(lsm_delete(db, NULL, NULL, "k", 1, &err));

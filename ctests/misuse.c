@@ -41,6 +41,9 @@ static void expect_refused(lsm_rc rc, lsm_rc want) {
 }
 
 static void refuse_all(lsm_db *d, lsm_ks *s, lsm_iter *i, lsm_batch *b, lsm_snapshot *sn, lsm_pin *p, lsm_env *e, lsm_rc want) {
+    static const uint32_t two_ends[] = { 1, 2 };
+    uint64_t two_values[2];
+    int32_t two_rcs[2];
     lsm_ks *new_ks = (lsm_ks *)buf;
     lsm_iter *new_it = (lsm_iter *)buf;
     lsm_pin *new_pin = (lsm_pin *)buf;
@@ -55,6 +58,9 @@ static void refuse_all(lsm_db *d, lsm_ks *s, lsm_iter *i, lsm_batch *b, lsm_snap
     expect_refused(lsm_get(d, NULL, NULL, "k", 1, buf, 9, &n, &err), want);
     expect_refused(lsm_get(db, s, NULL, "k", 1, buf, 9, &n, &err), want);
     expect_refused(lsm_get(db, NULL, &ro, "k", 1, buf, 9, &n, &err), want);
+    expect_refused(MULTI(d, NULL, NULL, "kl", two_ends, buf, two_values, two_rcs, &n, &err), want);
+    expect_refused(MULTI(db, s, NULL, "kl", two_ends, buf, two_values, two_rcs, &n, &err), want);
+    expect_refused(MULTI(db, NULL, &ro, "kl", two_ends, buf, two_values, two_rcs, &n, &err), want);
     expect_refused(lsm_get_pinned(d, NULL, NULL, "k", 1, &new_pin, &v, &err), want);
     EXPECT(new_pin == NULL && n == 12345);
     expect_refused(lsm_put(d, NULL, NULL, "k", 1, "v", 1, &err), want);

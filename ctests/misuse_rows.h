@@ -96,6 +96,25 @@ static void rows_of_reads(void) {
     VOID_ROW(lsm_pin_release, pin, lsm_pin_release(NULL));
 }
 
+#define MULTI(db, ks, o, keys, ends, buf, val_ends, rcs, done, err) \
+    lsm_multi_get(db, ks, o, keys, ends, 2, buf, 9, val_ends, rcs, done, err)
+
+static void rows_of_multi_get(void) {
+    static const uint32_t ends[] = { 1, 2 };
+    uint64_t vals[2];
+    int32_t rcs[2];
+    NULL_ROW(lsm_multi_get, db, LSM_E_INVALID, MULTI(NULL, NULL, NULL, "kl", ends, buf, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, ks, LSM_OK, MULTI(db, NULL, NULL, "kl", ends, buf, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, o, LSM_OK, MULTI(db, NULL, NULL, "kl", ends, buf, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, keys, LSM_E_INVALID, MULTI(db, NULL, NULL, NULL, ends, buf, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, key_ends, LSM_E_INVALID, MULTI(db, NULL, NULL, "kl", NULL, buf, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, buf, LSM_E_INVALID, MULTI(db, NULL, NULL, "kl", ends, NULL, vals, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, val_ends, LSM_E_INVALID, MULTI(db, NULL, NULL, "kl", ends, buf, NULL, rcs, &n, &err));
+    NULL_ROW(lsm_multi_get, rcs, LSM_E_INVALID, MULTI(db, NULL, NULL, "kl", ends, buf, vals, NULL, &n, &err));
+    NULL_ROW(lsm_multi_get, done, LSM_E_INVALID, MULTI(db, NULL, NULL, "kl", ends, buf, vals, rcs, NULL, &err));
+    NULL_ROW(lsm_multi_get, err, LSM_E_INVALID, MULTI(db, NULL, NULL, NULL, ends, buf, vals, rcs, &n, NULL));
+}
+
 static void rows_of_writes(void) {
     lsm_batch *b = NULL;
     NULL_ROW(lsm_put, db, LSM_E_INVALID, lsm_put(NULL, NULL, NULL, "k", 1, "v", 1, &err));
@@ -214,6 +233,7 @@ static void all_rows(void) {
     rows_of_library_and_database();
     rows_of_keyspaces();
     rows_of_reads();
+    rows_of_multi_get();
     rows_of_writes();
     rows_of_snapshots_and_cursors();
     rows_of_administration();

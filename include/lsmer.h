@@ -1009,6 +1009,38 @@ lsm_rc lsm_get_pinned(struct lsm_db *db,
                       struct lsm_error *err);
 
 /**
+ * Looks up `n` keys at one position. They lie behind each other in `keys`; key i ends at
+ * key_ends[i], counted from `keys`, and begins where the one before ends. Values are packed into
+ * `buf` in the order of the keys: rcs[i] becomes LSM_OK, LSM_NOT_FOUND, or why this key alone
+ * could not be read, and val_ends[i] where its value ends. *done becomes how many keys were
+ * looked up, always the first ones; outputs of the others are untouched.
+ * LSM_OK: all of them. LSM_PARTIAL: the next value does not fit; go on with the keys from *done
+ * (with a snapshot, to stay at one position). LSM_BUFFER_SMALL: not even the value of the first
+ * key fits; val_ends[0] says what it takes and *done is 0. buf NULL and cap 0 only ask for the
+ * lengths, and never stop early. `ks` and `o` may be NULL. Faster than as many calls of lsm_get.
+ *
+ * - Threads: any.
+ * - Owns: nothing.
+ * - Valid until: -
+ * - Blocks: on reading blocks from disk.
+ * - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_FORKED. In rcs also
+ *   LSM_E_CORRUPT, LSM_E_IO, LSM_E_NOMEM: lsm_get of that key has the text.
+ */
+LSM_API
+lsm_rc lsm_multi_get(struct lsm_db *db,
+                     struct lsm_ks *ks,
+                     const struct lsm_read_opts *o,
+                     const void *keys,
+                     const uint32_t *key_ends,
+                     size_t n,
+                     void *buf,
+                     size_t cap,
+                     uint64_t *val_ends,
+                     int32_t *rcs,
+                     size_t *done,
+                     struct lsm_error *err);
+
+/**
  * Gives a value back. Does nothing for NULL, a released handle, or in a forked child.
  *
  * - Threads: one at a time.

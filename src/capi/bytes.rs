@@ -8,6 +8,9 @@ use super::types::lsm_slice;
 use crate::base::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::base::{Error, Result};
 
+/// Keys in one call; their ends are counted in 32 bits.
+const KEYS_MAX: usize = 1 << 28;
+
 /// A key: up to 65,535 bytes; NULL only with length 0.
 ///
 /// # Safety
@@ -142,6 +145,91 @@ impl<T> Out<*mut T> {
         // SAFETY: the caller's contract.
         unsafe { out.set(std::ptr::null_mut()) };
         Ok(out)
+    }
+}
+
+/// Places for as many results as the caller asked for. At any alignment.
+pub(super) struct OutArray<T> {
+    at: *mut T,
+    count: usize,
+}
+
+impl<T> OutArray<T> {
+    /// `count` places at `at`; NULL only for none.
+    pub(super) fn new(at: *mut T, count: usize, what: &str) -> Result<Self> {
+        if at.is_null() && count != 0 {
+            return Err(Error::invalid(format!("{what} is NULL")));
+        }
+        Ok(Self { at, count })
+    }
+
+    /// Writes result `i`, if there is such a place.
+    ///
+    /// # Safety
+    /// All places are writable.
+    #[inline]
+    pub(super) unsafe fn set(&self, i: usize, value: T) {
+        if i < self.count {
+            // SAFETY: the caller's contract.
+            unsafe { self.at.add(i).write_unaligned(value) }
+        }
+    }
+}
+
+/// Keys behind each other, told apart by where they end.
+pub(super) struct PackedKeys<'a> {
+    bytes: &'a [u8],
+    ends: *const u32,
+    count: usize,
+}
+
+impl<'a> PackedKeys<'a> {
+    /// `count` keys in `data`, of which key i ends at `ends`\[i\].
+    ///
+    /// # Safety
+    /// `ends` is NULL or `count` readable numbers at any alignment, `data` NULL or as many readable
+    /// bytes as the last of them says; both for the length of the call.
+    pub(super) unsafe fn new(data: *const c_void, ends: *const u32, count: usize) -> Result<Self> {
+        if count > KEYS_MAX {
+            return Err(Error::invalid(format!("n is {count}; the limit is {KEYS_MAX}")));
+        }
+        if ends.is_null() && count != 0 {
+            return Err(Error::invalid("key_ends is NULL"));
+        }
+        let mut keys = Self { bytes: &[], ends, count };
+        let mut start = 0;
+        for i in 0..count {
+            let end = keys.end(i);
+            if end < start || end - start > KEY_BYTES_MAX {
+                let text = format!("key {i} is from {start} to {end}; keys follow each other");
+                return Err(Error::invalid(format!("{text}, up to {KEY_BYTES_MAX} bytes each")));
+            }
+            start = end;
+        }
+        if data.is_null() && start != 0 {
+            return Err(Error::invalid(format!("keys is NULL but has {start} bytes")));
+        }
+        if start != 0 {
+            // SAFETY: not NULL, and the caller promises that many bytes.
+            keys.bytes = unsafe { slice::from_raw_parts(data.cast(), start) };
+        }
+        Ok(keys)
+    }
+
+    /// Key `i`; empty if there is none.
+    #[inline]
+    pub(super) fn get(&self, i: usize) -> &'a [u8] {
+        let start = if i == 0 { 0 } else { self.end(i - 1) };
+        self.bytes.get(start..self.end(i)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn end(&self, i: usize) -> usize {
+        if i >= self.count {
+            return 0;
+        }
+        // SAFETY: `new` has the caller's promise for `count` numbers.
+        unsafe { self.ends.add(i).read_unaligned() as usize }
     }
 }
 

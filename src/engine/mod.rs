@@ -32,6 +32,7 @@ mod health;
 mod install;
 mod keyspace;
 mod mark;
+mod multi_get;
 mod obsolete;
 mod open;
 mod poison;

@@ -152,7 +152,8 @@ impl Run {
         match self.random.below(100) {
             0..=44 => self.write_one(),
             45..=54 => self.write_batch(),
-            55..=74 => self.get(),
+            55..=70 => self.get(),
+            71..=74 => self.get_many(),
             75..=92 => self.walk(),
             93..=95 => self.take_snapshot(),
             96 => self.drop_snapshot(),
@@ -293,6 +294,37 @@ impl Run {
         let found = self.db().get(space, &self.keys[key], options).unwrap();
         let wanted = wanted.map(Value::bytes);
         assert_eq!(found.as_deref(), wanted.as_deref(), "key {key} of {space:?}");
+    }
+
+    /// Some keys at once, now or at a snapshot, perhaps not all of those asked for.
+    fn get_many(&mut self) {
+        let space = self.some_space();
+        let keys: Vec<usize> = (0..self.random.below(40)).map(|_| self.some_key()).collect();
+        let mut options = ReadOptions::default();
+        let mut map = self.maps[&space].clone();
+        if self.random.one_in(3) && !self.snapshots.is_empty() {
+            let (snapshot, maps) = &self.snapshots[self.random.below(self.snapshots.len())];
+            options.snapshot = Some(Arc::clone(snapshot));
+            map = maps.get(&space).cloned().unwrap_or_default();
+        }
+        let most = self.random.below(3) * keys.len().div_ceil(2);
+        let mut seen = 0;
+        let check = |i: usize, found: Result<Option<&[u8]>>| {
+            assert_eq!(i, seen, "outcomes come in the order of the keys");
+            if seen == most {
+                return false;
+            }
+            let wanted = map.get(&keys[i]).copied().map(Value::bytes);
+            assert_eq!(found.unwrap(), wanted.as_deref(), "key {} of {space:?}", keys[i]);
+            seen += 1;
+            true
+        };
+        let key = |i: usize| &*self.keys[keys[i]];
+
+        let done = self.db().multi_get(space, (keys.len(), key), &options, check).unwrap();
+
+        assert_eq!(done, keys.len().min(most));
+        assert_eq!(done, seen);
     }
 
     fn take_snapshot(&mut self) {
