@@ -183,7 +183,7 @@ impl Tree {
                 let key = String::from_utf8_lossy(&entry.key);
                 assert_eq!(found.as_ref(), expected.get(&entry.key), "{key} at {position}");
             }
-            let merged = MergeCursor::new(self.version.cursors(KS).unwrap());
+            let merged = MergeCursor::new(self.version.cursors_in(KS, None, None).unwrap());
             let mut cursor = VisibleCursor::new(merged, Lsn(position), 0, None, None);
             let mut scanned = BTreeMap::new();
             while cursor.next().unwrap() {
