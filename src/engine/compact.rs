@@ -116,6 +116,7 @@ impl Db {
             horizon,
             cancelled,
             throttle: &throttle,
+            between: &|| self.between_entries(),
         };
         let outcome = compaction::run(job, &context)?;
         match self.install_if_current(outcome.edit.clone()) {
