@@ -114,6 +114,7 @@ impl Db {
             horizon,
             cancelled,
             throttle: &throttle,
+            between: &|| self.between_entries(),
         };
         let (sections, level) = (job.inputs().len(), job.output_level().0);
         self.log(LogLevel::Debug, || {

@@ -120,6 +120,7 @@ impl Tree {
             horizon: Lsn(self.next),
             cancelled,
             throttle: &|bytes| self.throttled.set(self.throttled.get() + bytes),
+            between: &|| {},
         };
         run(job, &context)
     }
