@@ -157,7 +157,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Slabs {
-    slabs: Vec<Slab>,
+    all: Vec<Slab>,
     /// The numbers of slabs that have a free frame; the lowest is used first, so that the highest
     /// become empty.
     open: BTreeSet<u32>,
@@ -176,7 +176,7 @@ impl Pool {
     /// Slabs that are mapped.
     #[cfg(test)]
     pub(super) fn slabs(&self) -> usize {
-        self.inner.lock().slabs.iter().filter(|slab| slab.region.is_some()).count()
+        self.inner.lock().all.iter().filter(|slab| slab.region.is_some()).count()
     }
 
     /// A frame for the caller alone, and its number; none if the system has no memory.
@@ -186,7 +186,7 @@ impl Pool {
             Some(at) => *at,
             None => inner.add()?,
         };
-        let slab = inner.slabs.get_mut(at as usize)?;
+        let slab = inner.all.get_mut(at as usize)?;
         let whole = slab.free.len() == SLAB_FRAMES as usize;
         let place = slab.free.pop()?;
         let base = slab.region.as_ref()?.as_ptr();
@@ -204,7 +204,7 @@ impl Pool {
         let (at, place) = (frame / SLAB_FRAMES, frame % SLAB_FRAMES);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let Some(slab) = inner.slabs.get_mut(at as usize) else { return };
+        let Some(slab) = inner.all.get_mut(at as usize) else { return };
         slab.free.push(place);
         inner.open.insert(at);
         if slab.free.len() < SLAB_FRAMES as usize {
@@ -223,14 +223,14 @@ impl Slabs {
     /// Maps a slab; returns its number.
     #[cold]
     fn add(&mut self) -> Option<u32> {
-        let region = Region::new(SLAB_BYTES).ok()?;
-        let vacant = self.slabs.iter().position(|slab| slab.region.is_none());
-        let at = vacant.unwrap_or(self.slabs.len());
+        let region = Region::inherited(SLAB_BYTES).ok()?;
+        let vacant = self.all.iter().position(|slab| slab.region.is_none());
+        let at = vacant.unwrap_or(self.all.len());
         let number = u32::try_from(at).ok().filter(|at| *at < BOXED / SLAB_FRAMES - 1)?;
         if vacant.is_none() {
-            self.slabs.push(Slab::default());
+            self.all.push(Slab::default());
         }
-        self.slabs[at] = Slab { region: Some(region), free: (0..SLAB_FRAMES).rev().collect() };
+        self.all[at] = Slab { region: Some(region), free: (0..SLAB_FRAMES).rev().collect() };
         self.open.insert(number);
         self.idle += 1;
         Some(number)

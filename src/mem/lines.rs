@@ -38,14 +38,15 @@ impl Line {
         };
         // SAFETY: SSE2 is part of x86-64; a line is 64 bytes long and aligned to that.
         unsafe {
-            let (mask, wanted) =
-                (_mm_set1_epi32(mask.cast_signed()), _mm_set1_epi32(wanted.cast_signed()));
-            let parts = self.0.as_ptr().cast::<__m128i>();
+            let all = |word: u32| _mm_set1_epi32(i32::from_le_bytes(word.to_le_bytes()));
+            let (mask, wanted) = (all(mask), all(wanted));
+            let parts = std::ptr::from_ref(self).cast::<__m128i>();
             let slots: [__m128i; 4] = std::array::from_fn(|i| _mm_load_si128(parts.add(i)));
             let bits = |equal: [__m128i; 4]| {
                 let low = _mm_packs_epi32(equal[0], equal[1]);
                 let high = _mm_packs_epi32(equal[2], equal[3]);
-                _mm_movemask_epi8(_mm_packs_epi16(low, high)).cast_unsigned()
+                let bits = _mm_movemask_epi8(_mm_packs_epi16(low, high));
+                u32::from_le_bytes(bits.to_le_bytes())
             };
             let zero = _mm_setzero_si128();
             let matches = slots.map(|slot| _mm_cmpeq_epi32(_mm_and_si128(slot, mask), wanted));
@@ -113,6 +114,7 @@ impl Deref for Lines {
 
     #[inline]
     #[allow(unsafe_code, reason = "a region is plain memory")]
+    #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
     fn deref(&self) -> &[Line] {
         match &self.store {
             Store::Heap(lines) => lines,
@@ -127,6 +129,7 @@ impl Deref for Lines {
 
 impl DerefMut for Lines {
     #[allow(unsafe_code, reason = "a region is plain memory")]
+    #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
     fn deref_mut(&mut self) -> &mut [Line] {
         match &mut self.store {
             Store::Heap(lines) => lines,

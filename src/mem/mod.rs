@@ -12,6 +12,9 @@ mod budget;
 mod counter;
 mod garbage;
 mod lines;
+#[cfg(not(all(feature = "node-heap", not(loom))))]
+mod no_nodes;
+#[cfg(all(feature = "node-heap", not(loom)))]
 mod nodes;
 mod parking;
 mod prefetch;
@@ -28,6 +31,9 @@ pub(crate) use counter::Counter;
 pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
 pub(crate) use lines::{LINE_BYTES, Line, Lines};
+#[cfg(not(all(feature = "node-heap", not(loom))))]
+pub(crate) use no_nodes::{NodeHeap, NodePool};
+#[cfg(all(feature = "node-heap", not(loom)))]
 pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::prefetch;

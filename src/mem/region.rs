@@ -35,10 +35,20 @@ impl Region {
     /// # Errors
     /// `NoMemory` when the operating system refuses.
     pub(crate) fn new(bytes: usize) -> Result<Self> {
+        let region = Self::inherited(bytes)?;
+        region.keep_from_children();
+        Ok(region)
+    }
+
+    /// The same for memory that callers were lent pieces of: a child inherits a copy.
+    ///
+    /// # Errors
+    /// As for [`Region::new`].
+    pub(crate) fn inherited(bytes: usize) -> Result<Self> {
         let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
         let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
         if len < HUGE_BYTES {
-            return Self::of_small_pages(len);
+            return Ok(Self { base: map(len).ok_or_else(refused)?, len });
         }
         let whole = len.checked_add(HUGE_BYTES).ok_or_else(refused)?;
         let raw = map(whole).ok_or_else(refused)?;
@@ -47,7 +57,6 @@ impl Region {
         unmap(raw.as_ptr().wrapping_add(front + len), whole - front - len);
         let base = NonNull::new(raw.as_ptr().wrapping_add(front)).ok_or_else(refused)?;
         let region = Self { base, len };
-        region.keep_from_children();
         advise_huge(region.as_ptr(), len);
         Ok(region)
     }

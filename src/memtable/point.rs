@@ -49,11 +49,6 @@ impl PointIndex {
         self.mask + 1
     }
 
-    /// Bytes that the buckets take.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.region.len()
-    }
-
     /// Touches all pages.
     pub(super) fn populate(&self) {
         self.region.populate(0, self.region.len());

@@ -78,11 +78,12 @@ impl Memtable {
     ) -> Found<MemFound<'_>> {
         let Some(base) = self.base() else { return Found::Absent };
         let below = u32::try_from(below.0.saturating_sub(base.0)).unwrap_or(u32::MAX);
-        self.points.find(&self.arena, hash, key, below, steps_max).map(|(view, number)| MemFound {
-            number: base.0 + u64::from(number),
-            kind: view.kind,
-            expiry_ms: view.expiry_ms,
-            value: view.value,
+        self.points.find(&self.arena, hash, key, below, steps_max).map(|found| MemFound {
+            #[cfg(all(test, not(loom)))]
+            number: base.0 + u64::from(found.1),
+            kind: found.0.kind,
+            expiry_ms: found.0.expiry_ms,
+            value: found.0.value,
         })
     }
 

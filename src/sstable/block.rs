@@ -151,6 +151,9 @@ pub(super) struct BlockEntry<'a> {
     pub(super) end: usize,
 }
 
+/// The block is one that [`Block::check`] would refuse.
+pub(super) struct Contradiction;
+
 impl<'a> Block<'a> {
     /// Reads the header. None if it contradicts the length.
     #[inline]
@@ -237,16 +240,19 @@ impl<'a> Block<'a> {
         (key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry)
     }
 
-    /// The newest entry of `key` with a number of at most `number`: none in this block, or it.
-    /// Nothing at all only for a block that [`Self::check`] would refuse.
-    pub(super) fn find(&self, key: &[u8], number: u64) -> Option<Option<BlockEntry<'a>>> {
-        let at = self.lower_bound(key, number)?;
+    /// The newest entry of `key` with a number of at most `number`, if this block has it.
+    pub(super) fn find(
+        &self,
+        key: &[u8],
+        number: u64,
+    ) -> std::result::Result<Option<BlockEntry<'a>>, Contradiction> {
+        let at = self.lower_bound(key, number).ok_or(Contradiction)?;
         if at == self.count {
             // The separator is after the last entry, and the next block begins after `key`.
-            return Some(None);
+            return Ok(None);
         }
-        let entry = self.entry(at)?;
-        Some((key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry))
+        let entry = self.entry(at).ok_or(Contradiction)?;
+        Ok((key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry))
     }
 
     /// The number of entries before (`key`, `number`) in internal order. None only for a block

@@ -12,7 +12,7 @@ use crate::base::{Kind, Lsn, Result};
 use crate::cache::Slots;
 use crate::mem::epoch::Guard;
 
-use super::block::{Block, BlockEntry};
+use super::block::{Block, BlockEntry, Contradiction};
 use super::section::{Section, hash_of};
 use super::table::{BlockSlice, Found, Table};
 
@@ -136,7 +136,7 @@ impl PointReader {
     /// The newest entry of `key` below `below`, read from the disk if need be.
     ///
     /// # Errors
-    /// As for [`Table::get`].
+    /// As for [`Table::point_reader`].
     pub(crate) fn get(&self, key: &[u8], below: Lsn) -> Result<Option<Found>> {
         self.section.get(&self.table.source, key, below)
     }
@@ -205,9 +205,9 @@ impl Section {
         });
         let Some((page, block)) = peeked else { return Glance::Unclear };
         match block.find(key, number) {
-            Some(Some(entry)) => Glance::Entry(self.seen(&entry, page)),
-            Some(None) => Glance::Absent,
-            None => Glance::Unclear,
+            Ok(Some(entry)) => Glance::Entry(self.seen(&entry, page)),
+            Ok(None) => Glance::Absent,
+            Err(Contradiction) => Glance::Unclear,
         }
     }
 

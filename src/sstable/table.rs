@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+#[cfg(test)]
+use crate::base::Lsn;
 use crate::base::meta::{FileMeta, SectionMeta};
-use crate::base::{KeyspaceId, Kind, Lsn, Result};
+use crate::base::{KeyspaceId, Kind, Result};
 use crate::cache::{BlockCache, Pin};
 use crate::vfs::File;
 
@@ -40,7 +42,8 @@ struct SectionSlot {
 /// The newest version that a lookup may see; tombstones are found too.
 #[derive(Clone)]
 pub(crate) struct Found {
-    /// Its number.
+    /// Its number, for tests that ask which version was found.
+    #[cfg(test)]
     pub(crate) number: u64,
     /// What it does.
     pub(crate) kind: Kind,
@@ -101,6 +104,7 @@ impl Table {
     }
 
     /// The keyspaces that have a section here, ascending.
+    #[cfg(test)]
     pub(crate) fn sections(&self) -> impl Iterator<Item = KeyspaceId> {
         self.sections.iter().map(|slot| slot.place.keyspace)
     }
@@ -108,7 +112,7 @@ impl Table {
     /// What the file itself says about a section; none if the keyspace has none here.
     ///
     /// # Errors
-    /// `Corrupt`, `Format`, `Io`: as for [`Self::get`].
+    /// `Corrupt`, `Format`, `Io`: as for [`Self::point_reader`].
     pub(crate) fn section_meta(&self, keyspace: KeyspaceId) -> Result<Option<SectionMeta>> {
         Ok(self.section(keyspace)?.map(|section| section.properties.meta.clone()))
     }
@@ -116,8 +120,8 @@ impl Table {
     /// The newest entry of `key` with a number below `below`, tombstones included.
     ///
     /// # Errors
-    /// `Corrupt` with file and offset if a block is damaged, never "not found" instead (T4);
-    /// `Format` for a feature that this lsmer does not know; `Io`, `NoMemory`.
+    /// As for [`Self::point_reader`].
+    #[cfg(test)]
     pub(crate) fn get(
         &self,
         keyspace: KeyspaceId,
@@ -133,7 +137,8 @@ impl Table {
     /// What point reads in a keyspace use; none if the keyspace has no section here.
     ///
     /// # Errors
-    /// As for [`Self::get`].
+    /// `Corrupt` with file and offset if a block is damaged, never "not found" instead (T4);
+    /// `Format` for a feature that this lsmer does not know; `Io`, `NoMemory`.
     pub(crate) fn point_reader(
         self: &Arc<Self>,
         keyspace: KeyspaceId,
@@ -146,7 +151,7 @@ impl Table {
     /// A keyspace without a section gives an empty cursor.
     ///
     /// # Errors
-    /// As for [`Self::get`].
+    /// As for [`Self::point_reader`].
     pub(crate) fn cursor(self: &Arc<Self>, keyspace: KeyspaceId) -> Result<TableCursor> {
         self.cursor_with(keyspace, true)
     }
@@ -166,12 +171,6 @@ impl Table {
     pub(crate) fn memory_bytes(&self) -> usize {
         let loaded = self.sections.iter().filter_map(|slot| slot.loaded.get());
         loaded.map(|section| section.memory_bytes()).sum()
-    }
-
-    /// The file and its length, number and id.
-    pub(crate) fn file_meta(&self) -> FileMeta {
-        let Source { number, file_id, file_bytes, .. } = self.source;
-        FileMeta { number, file_id, file_bytes }
     }
 
     /// The section of `keyspace`, loaded.

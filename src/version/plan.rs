@@ -19,7 +19,7 @@ const STEPS: usize = 6;
 #[inline]
 pub(super) fn head_of(key: &[u8]) -> u128 {
     match key.first_chunk() {
-        Some(first) => u128::from_be_bytes(*first),
+        Some(first) => u128::from_le_bytes(*first).swap_bytes(),
         None => short_head_of(key),
     }
 }
@@ -27,7 +27,7 @@ pub(super) fn head_of(key: &[u8]) -> u128 {
 fn short_head_of(key: &[u8]) -> u128 {
     let mut padded = [0; 16];
     padded[..key.len()].copy_from_slice(key);
-    u128::from_be_bytes(padded)
+    u128::from_le_bytes(padded).swap_bytes()
 }
 
 /// A key whose sections are to be looked through.

@@ -15,9 +15,10 @@ use crate::base::meta::{FileMeta, TableMeta};
 use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::{Cursor, Entry, Error, FileNumber, KeyspaceId, Kind, Lsn, Result};
 use crate::cache::BlockCache;
+use crate::mem::epoch;
 use crate::vfs::{File, LogMap};
 
-use super::{Table, TableBuilder};
+use super::{Glance, Table, TableBuilder};
 
 const NUMBER: FileNumber = FileNumber(7);
 const FILE_ID: u64 = 0x1234_5678_9abc_def0;
@@ -31,6 +32,11 @@ struct MemFile {
 impl MemFile {
     fn new(bytes: Vec<u8>) -> Arc<Self> {
         Arc::new(Self { bytes: Mutex::new(bytes), fail_writes: Mutex::new(false) })
+    }
+
+    /// As if a foreign program had cut the file.
+    fn cut_off(&self, bytes: usize) {
+        self.bytes.lock().truncate(bytes);
     }
 }
 
@@ -66,10 +72,6 @@ impl File for MemFile {
         Ok(())
     }
     fn allocate(&self, _bytes: u64) -> Result<()> {
-        Ok(())
-    }
-    fn truncate(&self, bytes: u64) -> Result<()> {
-        self.bytes.lock().truncate(usize::try_from(bytes).unwrap());
         Ok(())
     }
     fn map(&self, _bytes: u64) -> Result<Arc<dyn LogMap>> {
@@ -152,15 +154,30 @@ fn scan(table: &Arc<Table>, keyspace: KeyspaceId) -> Result<Vec<Owned>> {
     Ok(found)
 }
 
-/// What `get` answers.
-fn get(table: &Table, keyspace: KeyspaceId, key: &[u8], below: u64) -> Result<Option<Owned>> {
-    Ok(table.get(keyspace, key, Lsn(below))?.map(|found| Owned {
+/// What `get` answers; what a glance into memory tells must be the same.
+fn get(table: &Arc<Table>, keyspace: KeyspaceId, key: &[u8], below: u64) -> Result<Option<Owned>> {
+    let found = table.get(keyspace, key, Lsn(below))?.map(|found| Owned {
         key: key.to_vec(),
         number: found.number,
         kind: found.kind,
         expiry_ms: found.expiry_ms,
         value: found.value.to_vec(),
-    }))
+    });
+    if let Some(reader) = table.point_reader(keyspace)? {
+        let (hash, guard) = (reader.hash(key), epoch::pin());
+        assert!(found.is_none() || reader.may_contain(hash));
+        match reader.glance(hash, key, Lsn(below), &guard) {
+            Glance::Entry(seen) => {
+                let entry = found.as_ref().expect("what is seen is found");
+                let seen_all = (seen.kind, seen.expiry_ms, seen.value);
+                assert_eq!(seen_all, (entry.kind, entry.expiry_ms, &entry.value[..]));
+                assert!(seen.hold().is_none_or(|held| held[..] == entry.value[..]));
+            }
+            Glance::Absent => assert_eq!(found, None),
+            Glance::Unclear => {}
+        }
+    }
+    Ok(found)
 }
 
 /// A small random generator (splitmix64), so that a failing case can be repeated by its seed.

@@ -60,7 +60,7 @@ fn expected<'a>(entries: &'a [Owned], key: &[u8], below: u64) -> Option<&'a Owne
     entries.iter().find(|e| e.key == key && e.number < below)
 }
 
-fn check_gets(table: &Table, keyspace: KeyspaceId, entries: &[Owned], random: &mut Random) {
+fn check_gets(table: &Arc<Table>, keyspace: KeyspaceId, entries: &[Owned], random: &mut Random) {
     for _ in 0..150 {
         let near = &entries[random.below(entries.len())];
         let mut key = near.key.clone();
