@@ -104,6 +104,28 @@ static int ends_by_exit(void *arg) {
     exit(0);
 }
 
+static int reads_what_was_lent(void *arg) {
+    const lsm_slice *v = (const lsm_slice *)arg;
+    size_t i;
+    for (i = 0; i < v->len; i++) EXPECT(((const char *)v->data)[i] == 'x');
+    return v->len == 3000 ? 0 : 1;
+}
+
+static void a_child_can_read_what_was_lent_before_the_fork(const char *dir) {
+    char value[3000];
+    lsm_slice v;
+    db = open_db(dir);
+    memset(value, 'x', sizeof value);
+    OK(lsm_put(db, NULL, NULL, "k", 1, value, sizeof value, &err));
+    OK(lsm_flush(db, NULL, 0, &err));
+    OK(lsm_get_pinned(db, NULL, NULL, "k", 1, &pin, &v, &err));
+
+    EXPECT(in_child(reads_what_was_lent, &v) == 0);
+
+    lsm_pin_release(pin);
+    OK(lsm_close(db, 0, &err));
+}
+
 static void every_call_in_a_child_answers_forked_and_the_parent_goes_on(const char *dir) {
     char copy[4200], number[32];
     lsm_slice k, v;
@@ -173,5 +195,6 @@ static void a_fork_amid_writes_hangs_neither_side(const char *dir) {
 }
 
 MAIN(TEST(a_child_forked_before_the_first_use_is_free),
+     TEST(a_child_can_read_what_was_lent_before_the_fork),
      TEST(every_call_in_a_child_answers_forked_and_the_parent_goes_on),
      TEST(a_fork_amid_writes_hangs_neither_side))
