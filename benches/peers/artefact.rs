@@ -101,7 +101,8 @@ fn foreign_units(image: &[u8], own: &str) -> Vec<String> {
         let mut parts = name.split('.');
         let (unit, hash) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let is_unit = hash.len() >= 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_unit && !unit.contains(own) {
+        // Rust's stand-in for libgcc is always linked as it is.
+        if is_unit && !unit.contains(own) && unit != "compiler_builtins" {
             found.insert(unit.to_owned());
         }
     }

@@ -111,3 +111,15 @@ pub(crate) fn memory_bytes() -> f64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     number(&info, "MemTotal:") * 1024.0
 }
+
+/// Release of the kernel.
+pub(crate) fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim())
+}
+
+/// Processes that want to run, over 1, 5 and 15 minutes.
+pub(crate) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}

@@ -29,6 +29,7 @@ mod child;
 mod clock;
 mod dl;
 mod engine;
+mod figures;
 mod hist;
 mod json;
 mod keys;
@@ -36,7 +37,10 @@ mod loops;
 mod machine;
 mod options;
 mod plan;
+mod plot;
 mod process;
+mod report;
+mod rows;
 mod run;
 mod step;
 mod work;
@@ -44,9 +48,15 @@ mod work;
 use std::env;
 use std::fs::{self, File};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
+use artefact::Artefact;
 use engine::Outcome;
+use figures::Figures;
+use json::Record;
 use options::Options;
+use report::Report;
 use run::Run;
 
 fn main() -> ExitCode {
@@ -89,8 +99,64 @@ fn compare(options: &Options) -> Outcome<()> {
     let databases = options.databases.clone();
     fs::create_dir_all(&databases).map_err(|error| error.to_string())?;
     let mut run = Run { artefacts: &artefacts, databases, results, records: Vec::new() };
+    machine::sync();
+    // What the disk does for a build goes on for a moment after it has answered.
+    thread::sleep(Duration::from_secs(2));
+    let load = machine::load();
     for round in 1..=options.rounds {
         run.round(round, &scenarios)?;
     }
+    let mut head = head(options, &artefacts, &run.records);
+    head.push(format!("load average before: {load}; after: {}", machine::load()));
+    write_report(options, &artefacts, &run.records, &head)
+}
+
+/// What was run, where, and with which libraries.
+fn head(options: &Options, artefacts: &[Artefact], records: &[Record]) -> Vec<String> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut head = vec![format!(
+        "{}, {cores} processors, {:.0} GB of memory; {}",
+        machine::processor(),
+        machine::memory_bytes() / 1e9,
+        machine::kernel()
+    )];
+    head.push(format!("{:?} form, rounds: {}", options.form, options.rounds));
+    for artefact in artefacts {
+        let name = artefact.engine.name;
+        let version = records
+            .iter()
+            .find(|record| record.text("engine") == name && !record.text("version").is_empty())
+            .map_or("of unknown version", |record| record.text("version"));
+        head.push(format!("{name} {version}: {}", artefact.told));
+    }
+    let absent = adapters::KNOWN.iter().map(|known| known.name);
+    let absent: Vec<&str> =
+        absent.filter(|name| artefacts.iter().all(|a| a.engine.name != *name)).collect();
+    if !absent.is_empty() {
+        head.push(format!("not in this run: {}", absent.join(", ")));
+    }
+    head
+}
+
+fn write_report(
+    options: &Options,
+    artefacts: &[Artefact],
+    records: &[Record],
+    head: &[String],
+) -> Outcome<()> {
+    let figures = Figures::new(records);
+    let engines: Vec<&'static str> = artefacts.iter().map(|a| a.engine.name).collect();
+    let report = Report { figures: &figures, engines: &engines, head };
+    let files = [
+        ("report.md", report.markdown(records)),
+        ("throughput.svg", plot::throughput(&report)),
+        ("latency.svg", plot::latency(&report)),
+        ("over-time.svg", plot::over_time(&report)),
+    ];
+    for (name, text) in files {
+        fs::write(options.out.join(name), text).map_err(|error| error.to_string())?;
+    }
+    println!("{}", report.markdown(records));
+    println!("results, this report and plots are in {}", options.out.display());
     Ok(())
 }

@@ -5,6 +5,8 @@
 //! `lsm_get` into a buffer; those of 1 KiB and more by `lsm_get_pinned`, without a copy, as
 //! RocksDB's and LMDB's are.
 
+mod abi;
+
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -13,109 +15,14 @@ use std::ptr::{null, null_mut};
 use crate::dl::{Library, api, call, text};
 use crate::engine::{Cursor, Engine, Entry, Feature, Outcome, Place, Session, Settings};
 use crate::keys::{Key, VALUE_BYTES_MAX};
+use abi::{
+    BUFFER, BUFFER_SMALL, Bytes, END, EnvOpts, Err, Error, Handle, KsOpts, MultiGet, NOT_FOUND,
+    NOTHING, OK, OpenOpts, Rc, SYNC, Slice, WriteOpts,
+};
 
-type Handle = *mut c_void;
-type Rc = i32;
-
-const OK: Rc = 0;
-const NOT_FOUND: Rc = 1;
-const END: Rc = 2;
-const BUFFER_SMALL: Rc = 3;
+/// Values from this length on are lent, not copied.
 const PINNED_FROM: usize = 1024;
 const PAGE_BYTES: usize = 64 << 10;
-
-#[repr(C)]
-struct Error {
-    struct_size: u32,
-    code: i32,
-    os_errno: i32,
-    flags: u32,
-    file_id: u64,
-    offset: u64,
-    detail0: u64,
-    message: [c_char; 216],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Slice {
-    data: *const u8,
-    len: usize,
-}
-
-const NOTHING: Slice = Slice { data: null(), len: 0 };
-
-#[repr(C)]
-#[derive(Default)]
-struct EnvOpts {
-    struct_size: u32,
-    threads: u32,
-    memory_budget: u64,
-    io_bytes_per_sec: u64,
-    max_open_files: u64,
-    flags: u32,
-    reserved: u32,
-}
-
-#[repr(C)]
-struct OpenOpts {
-    struct_size: u32,
-    flags: u32,
-    env: Handle,
-    durability: u32,
-    format: u32,
-    write_buffer_bytes: u64,
-    feed_retain_bytes: u64,
-    feed_retain_secs: u64,
-    low_space_bytes: u64,
-    hooks: *const c_void,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct KsOpts {
-    struct_size: u32,
-    flags: u32,
-    comparator: u32,
-    merge: u32,
-    compression: u32,
-    compaction: u32,
-    filter_bits_x10: u32,
-    block_bytes: u32,
-    blob_threshold: u64,
-    default_ttl_secs: u64,
-}
-
-#[repr(C)]
-struct WriteOpts {
-    struct_size: u32,
-    flags: u32,
-    txn: Handle,
-    deadline_ns: u64,
-    ttl_secs: u64,
-    durability: u32,
-    reserved: u32,
-}
-
-const BUFFER: u32 = 2;
-const SYNC: u32 = 3;
-
-type Err = *mut Error;
-type Bytes = *const u8;
-type MultiGet = unsafe extern "C" fn(
-    Handle,
-    Handle,
-    *const c_void,
-    Bytes,
-    *const u32,
-    usize,
-    *mut u8,
-    usize,
-    *mut u64,
-    *mut Rc,
-    *mut usize,
-    Err,
-) -> Rc;
 
 api!(Api, "lsm_", {
     version() -> *const c_char;

@@ -15,9 +15,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::slice;
 use std::time::Duration;
 
-use fjall::config::{
-    BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
-};
+use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{
     CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, UserKey,
     UserValue,
@@ -177,8 +175,9 @@ pub unsafe extern "C" fn fj_get(
     unsafe {
         let place = room.cast::<UserValue>();
         place.write(value);
-        *data = (*place).as_ptr();
-        *len = (*place).len();
+        let held: &[u8] = &*place;
+        *data = held.as_ptr();
+        *len = held.len();
     }
     1
 }
@@ -220,8 +219,7 @@ pub unsafe extern "C" fn fj_cursor_seek(
     let (cursor, key) = unsafe { (&mut *cursor, bytes(key, key_len)) };
     // SAFETY: as above.
     let keyspace = unsafe { &(*cursor.db).ks };
-    cursor.iter =
-        Some(if key.is_empty() { keyspace.iter() } else { keyspace.range(key..) });
+    cursor.iter = Some(if key.is_empty() { keyspace.iter() } else { keyspace.range(key..) });
     answer(cursor.step(backward != 0))
 }
 
