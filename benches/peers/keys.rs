@@ -113,7 +113,7 @@ fn checksum(number: u64, version: u32, body: &[u8]) -> u32 {
         add(lane, word(rest));
     }
     let sum = sums[0] ^ sums[1].rotate_left(13) ^ sums[2].rotate_left(29) ^ sums[3].rotate_left(47);
-    (sum >> 32) as u32 ^ mix(number ^ u64::from(version) << 40) as u32
+    mix(sum ^ number ^ u64::from(version) << 32) as u32
 }
 
 /// The first eight bytes, or what there is.
