@@ -16,8 +16,9 @@ use crate::wal::{Place, SEGMENT_HEAD_BYTES, Segment, SegmentSpec};
 
 /// Bytes of the first generation of a database, where the option allows as much.
 pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
-/// Pages are brought into memory this far ahead of the writers.
-const POPULATE_BYTES: u64 = 1 << 20;
+/// Pages are brought into memory this far ahead of the writers: a huge page, which a writer would
+/// need some 200 us to zero.
+const POPULATE_BYTES: u64 = 2 << 20;
 
 impl Db {
     /// Prepares a successor of the active generation, if it has none and there is room.
@@ -207,6 +208,9 @@ impl Db {
 
     /// As a worker: brings the window that was asked for into memory.
     pub(super) fn populate_job(&self) -> bool {
+        if self.jobs.populate_to.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let to = self.jobs.populate_to.swap(0, Ordering::Relaxed);
         if to == 0 {
             return false;
