@@ -184,11 +184,11 @@ fn reads(size: &Size) -> Scenario {
     reads
 }
 
-/// Data of eight times the memory budget, 29 MiB: two write buffers of 8 MiB and 13 MiB of cache.
+/// Data of eight times the memory budget, 29 MiB: two write buffers of 4 MiB and 21 MiB of cache.
 /// The page cache holds it; only the engines' own memory is small.
 fn small_cache(size: &Size) -> Scenario {
     let mut small = Scenario::new("small-cache", size);
-    (small.write_buffer, small.cache) = (8 * MIB, 13 * MIB);
+    (small.write_buffer, small.cache) = (4 * MIB, 21 * MIB);
     small.parts = vec![vec![
         step(Kind::Fresh),
         step(Kind::FillRandom),

@@ -173,8 +173,10 @@ pub(crate) fn over_time(report: &Report<'_>) -> String {
             .iter()
             .filter_map(|engine| Some((*engine, curve(report.figures, engine, row)?)))
             .collect();
+        // The slowest would leave no room for the others.
+        let ends = || curves.iter().filter_map(|(_, points)| Some(points.last()?.0));
+        let secs = ends().fold(0.05, f64::max).min(4.0 * ends().fold(f64::MAX, f64::min));
         let points = || curves.iter().flat_map(|(_, points)| points);
-        let secs = points().map(|point| point.0).fold(0.05, f64::max);
         let most = points().map(|point| point.1).fold(1e-9, f64::max);
         let bottom = picture.bottom + HEIGHT;
         picture.text(LEFT - 10.0, bottom - HEIGHT / 2.0, "end", 12, &named(row));
@@ -185,6 +187,7 @@ pub(crate) fn over_time(report: &Report<'_>) -> String {
         for (engine, points) in &curves {
             let scaled: Vec<(f64, f64)> = points
                 .iter()
+                .filter(|(x, _)| *x <= secs)
                 .map(|(x, y)| (LEFT + x / secs * (WIDTH - LEFT - 20.0), bottom - y / most * HEIGHT))
                 .collect();
             picture.line(&scaled, colour(engine), 1.4);
