@@ -218,10 +218,10 @@ fn large(name: &'static str, value_bytes: usize, keys: u64, size: &Size) -> Scen
     large
 }
 
-/// 464 MB read within 192 MiB of memory, page cache included.
+/// 464 MB read within 192 MiB of memory, page cache included. lsmer's budget is 112 MiB of that.
 fn limited(size: &Size) -> Scenario {
     let mut limited = Scenario::new("limited", size);
-    (limited.keys, limited.cache) = (4_000_000, 48 * MIB);
+    (limited.keys, limited.write_buffer, limited.cache) = (4_000_000, 32 * MIB, 48 * MIB);
     limited.memory_limit = Some(192 * MIB);
     limited.parts = vec![
         vec![step(Kind::Fresh), step(Kind::FillRandom), step(Kind::Settle), step(Kind::Close)],
