@@ -8,7 +8,6 @@
 mod abi;
 
 use std::ffi::{c_char, c_void};
-use std::iter;
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -17,8 +16,8 @@ use crate::dl::{Library, api, call, text};
 use crate::engine::{Cursor, Engine, Entry, Feature, Outcome, Place, Session, Settings};
 use crate::keys::{Key, VALUE_BYTES_MAX};
 use abi::{
-    BUFFER, BUFFER_SMALL, BUSY, Bytes, END, EnvOpts, Err, Error, Handle, KsOpts, MultiGet,
-    NOT_FOUND, NOTHING, OK, OpenOpts, Rc, SYNC, Slice, WriteOpts,
+    BUFFER, BUFFER_SMALL, Bytes, END, EnvOpts, Err, Error, Handle, KsOpts, MultiGet, NOT_FOUND,
+    NOTHING, OK, OpenOpts, Rc, SYNC, Slice, WriteOpts,
 };
 
 /// Values from this length on are lent, not copied.
@@ -183,9 +182,8 @@ impl Engine for Lsmer {
         let mut error = MaybeUninit::uninit();
         let rc = call!(self.api, flush(self.db, null_mut(), 0, error.as_mut_ptr()));
         checked("flush", rc, &error)?;
-        // 3: wait until nothing is running or due. Busy: it was so for a moment only.
-        let wait = || call!(self.api, background(self.db, 3, u64::MAX, error.as_mut_ptr()));
-        let rc = iter::repeat_with(wait).find(|&rc| rc != BUSY).unwrap_or(OK);
+        // 3: wait until nothing is running or due.
+        let rc = call!(self.api, background(self.db, 3, u64::MAX, error.as_mut_ptr()));
         checked("wait", rc, &error).map(drop)
     }
 

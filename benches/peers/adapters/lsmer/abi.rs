@@ -10,7 +10,6 @@ pub(super) const OK: Rc = 0;
 pub(super) const NOT_FOUND: Rc = 1;
 pub(super) const END: Rc = 2;
 pub(super) const BUFFER_SMALL: Rc = 3;
-pub(super) const BUSY: Rc = -3;
 
 #[repr(C)]
 pub(super) struct Error {
