@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use super::Region;
 use crate::base::Result;
 
-/// What one thread takes from a heap at once. Threads waste at most so much of each heap.
+/// What a thread takes from a heap at once, if it also took its last node from there. A thread wastes
+/// at most so much when it turns to another heap.
 const PIECE_BYTES: usize = 4 << 10;
 /// Alignment of every allocation; whatever asks for more goes to the system.
 const ALIGN: usize = 8;
@@ -93,8 +94,10 @@ impl NodeHeap {
         }
         let bytes = (layout.size() + ALIGN - 1) & !(ALIGN - 1);
         let mut piece = PIECE.get();
-        if piece.heap != self.id || piece.end - piece.at < bytes {
-            let Some(new) = self.new_piece() else { return self.refuse() };
+        if piece.end - piece.at < bytes || piece.heap != self.id {
+            // Who uses heaps in turn takes no pieces, and so leaves none behind.
+            let wanted = if piece.heap == self.id { PIECE_BYTES } else { bytes };
+            let Some(new) = self.new_piece(wanted) else { return self.refuse() };
             piece = new;
         }
         let at = piece.at;
@@ -107,10 +110,10 @@ impl NodeHeap {
     }
 
     #[cold]
-    fn new_piece(&self) -> Option<Piece> {
+    fn new_piece(&self, bytes: usize) -> Option<Piece> {
         let len = self.region.as_ref().map_or(0, Region::len);
-        let at = self.used.fetch_add(PIECE_BYTES, Ordering::Relaxed);
-        let end = at.checked_add(PIECE_BYTES).filter(|&end| end <= len)?;
+        let at = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let end = at.checked_add(bytes).filter(|&end| end <= len)?;
         Some(Piece { heap: self.id, at, end })
     }
 

@@ -392,7 +392,7 @@ impl<'a> Session<'a> {
     /// Whether nothing stands against writing.
     pub(super) fn takes_writes(&self) -> bool {
         use crate::engine::HealthState;
-        self.db.health().state == HealthState::Ok
+        matches!(self.db.health().state, HealthState::Ok | HealthState::Degraded)
     }
 
     fn snapshot(&mut self) -> Outcome<()> {
