@@ -174,7 +174,7 @@ struct Slab {
 
 impl Pool {
     /// Slabs that are mapped.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn slabs(&self) -> usize {
         self.inner.lock().all.iter().filter(|slab| slab.region.is_some()).count()
     }

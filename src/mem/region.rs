@@ -61,10 +61,11 @@ impl Region {
         Ok(region)
     }
 
-    /// The same without huge pages, for memory of which mostly only the start is touched.
+    /// As [`Region::new`], but without huge pages, for memory of which mostly only the start is touched.
     ///
     /// # Errors
     /// As for [`Region::new`].
+    #[cfg(all(feature = "node-heap", not(loom)))]
     pub(crate) fn of_small_pages(bytes: usize) -> Result<Self> {
         let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
         let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
