@@ -338,6 +338,13 @@ impl Slots {
         Some(pin)
     }
 
+    /// Where slot `i` lies, for prefetching; none if no block near it was ever resident.
+    #[inline]
+    pub(crate) fn address(&self, i: usize) -> Option<*const u8> {
+        let chunk = NonNull::new(self.chunks.get(i / CHUNK_SLOTS)?.load(Ordering::Acquire))?;
+        Some(slot_of(chunk, i).as_ptr().cast_const().cast())
+    }
+
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
     pub(crate) fn fill(&self, i: usize, bytes: Box<[u8]>) -> Pin {

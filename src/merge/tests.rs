@@ -85,7 +85,7 @@ fn merged_sources_look_like_one_in_every_direction() {
 
 #[test]
 fn merge_of_nothing_has_no_entry() {
-    let mut merged = MergeCursor::new(Vec::new());
+    let mut merged = MergeCursor::new(boxed(Vec::new()));
 
     merged.seek_first().unwrap();
     merged.next().unwrap();
@@ -162,7 +162,11 @@ impl Model {
     }
 }
 
-fn visible_step(cursor: &mut VisibleCursor, choice: usize, key: &[u8]) -> Result<bool> {
+fn visible_step(
+    cursor: &mut VisibleCursor<Box<dyn Cursor>>,
+    choice: usize,
+    key: &[u8],
+) -> Result<bool> {
     match choice {
         0 => cursor.seek_first(),
         1 => cursor.seek_last(),
@@ -314,7 +318,8 @@ fn an_error_leaves_the_merge_unpositioned() {
     let inner = VecCursor::new(vec![Owned::put(b"a", 1, b""), Owned::put(b"c", 2, b"")]);
     let faulty = FaultyCursor { inner, moves, fail_at: 2 };
     let sound = VecCursor::new(vec![Owned::put(b"b", 3, b"")]);
-    let mut merged = MergeCursor::new(vec![Box::new(faulty), Box::new(sound)]);
+    let sources: Vec<Box<dyn Cursor>> = vec![Box::new(faulty), Box::new(sound)];
+    let mut merged = MergeCursor::new(sources);
     merged.seek_first().unwrap();
 
     assert!(merged.next().is_err());

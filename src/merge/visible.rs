@@ -26,6 +26,8 @@ enum Place {
     Unset,
     /// On the entry at which the inner cursor stands.
     Inner,
+    /// The same, reached backward, and it is the newest version of its key.
+    Newest,
     /// On the entry in `key` and `value`; the inner cursor stands before all its visible versions.
     Saved,
     /// Before the first entry.
@@ -45,8 +47,8 @@ struct Found {
 }
 
 /// The entries that a reader sees, each key once.
-pub(crate) struct VisibleCursor {
-    inner: MergeCursor,
+pub(crate) struct VisibleCursor<C = Box<dyn Cursor>> {
+    inner: MergeCursor<C>,
     read_at: u64,
     now_ms: u64,
     lo: Option<Vec<u8>>,
@@ -57,11 +59,11 @@ pub(crate) struct VisibleCursor {
     value: Vec<u8>,
 }
 
-impl VisibleCursor {
+impl<C: Cursor> VisibleCursor<C> {
     /// Shows `inner` as seen at `read_at` and at `now_ms` (milliseconds since 1970), from `lo` up
     /// to but not including `hi`; none is no bound.
     pub(crate) fn new(
-        inner: MergeCursor,
+        inner: MergeCursor<C>,
         read_at: Lsn,
         now_ms: u64,
         lo: Option<Vec<u8>>,
@@ -73,13 +75,13 @@ impl VisibleCursor {
 
     /// Whether there is an entry here.
     pub(crate) fn is_positioned(&self) -> bool {
-        matches!(self.place, Place::Inner | Place::Saved)
+        matches!(self.place, Place::Inner | Place::Newest | Place::Saved)
     }
 
     /// The key here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn key(&self) -> &[u8] {
         match self.place {
-            Place::Inner => self.inner.entry().map_or(&[], |entry| entry.key),
+            Place::Inner | Place::Newest => self.inner.entry().map_or(&[], |entry| entry.key),
             Place::Saved => &self.key,
             _ => &[],
         }
@@ -88,7 +90,7 @@ impl VisibleCursor {
     /// The value here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn value(&self) -> &[u8] {
         match self.place {
-            Place::Inner => self.inner.entry().map_or(&[], |entry| entry.value),
+            Place::Inner | Place::Newest => self.inner.entry().map_or(&[], |entry| entry.value),
             Place::Saved => &self.value,
             _ => &[],
         }
@@ -136,7 +138,7 @@ impl VisibleCursor {
             Place::Unset | Place::Start => self.go_first(),
             Place::End => Ok(()),
             Place::Failed(error) => Err(error.clone()),
-            Place::Inner => self.step_on(),
+            Place::Inner | Place::Newest => self.step_on(),
             Place::Saved => self.leave_saved(),
         };
         self.arrive(moved)
@@ -149,6 +151,7 @@ impl VisibleCursor {
             Place::Start => Ok(()),
             Place::Failed(error) => Err(error.clone()),
             Place::Inner => self.step_back(),
+            Place::Newest => self.leave_newest(),
             Place::Saved => self.find_back(),
         };
         self.arrive(moved)
@@ -218,13 +221,16 @@ impl VisibleCursor {
     }
 
     /// From the shown entry of the inner cursor to the one after it.
+    #[inline]
     fn step_on(&mut self) -> Result<()> {
-        if let Some(entry) = self.inner.entry() {
-            self.key.clear();
-            self.key.extend_from_slice(entry.key);
-        }
-        self.inner.next()?;
-        self.find_on(true)
+        self.inner.next_key()?;
+        self.find_on(false)
+    }
+
+    /// From the newest version of a key to the entry before it.
+    fn leave_newest(&mut self) -> Result<()> {
+        self.inner.prev()?;
+        self.find_back()
     }
 
     /// From the shown entry of the inner cursor to the one before it.
@@ -264,10 +270,7 @@ impl VisibleCursor {
                 self.place = Place::Inner;
                 return Ok(());
             }
-            self.key.clear();
-            self.key.extend_from_slice(entry.key);
-            (over, steps) = (true, 0);
-            self.inner.next()?;
+            self.inner.next_key()?;
         }
         self.place = Place::End;
         Ok(())
@@ -309,7 +312,13 @@ impl VisibleCursor {
                 self.pass_newer_back()?;
                 continue;
             }
-            if self.newest_back()? {
+            if self.inner.is_newest() == Some(true) {
+                if is_live(&entry, self.now_ms)? {
+                    self.place = Place::Newest;
+                    return Ok(());
+                }
+                self.inner.prev()?;
+            } else if self.newest_back()? {
                 return Ok(());
             }
         }

@@ -43,7 +43,7 @@ impl LevelCursor {
         let mut index = index;
         let mut reached = self.enter(Some(index), &seek)?;
         while let Some(cursor) = reached {
-            if cursor.entry().is_some() {
+            if cursor.is_positioned() {
                 self.here = Some((index, cursor));
                 return Ok(());
             }
@@ -63,7 +63,7 @@ impl LevelCursor {
         let mut reached = self.enter(end.checked_sub(1), &seek)?;
         while let Some(cursor) = reached {
             end -= 1;
-            if cursor.entry().is_some() {
+            if cursor.is_positioned() {
                 self.here = Some((end, cursor));
                 return Ok(());
             }
@@ -85,10 +85,30 @@ impl LevelCursor {
         };
         let mut cursor = match left {
             Some((at, cursor)) if at == index => cursor,
-            _ => self.run.sections()[index].table()?.cursor_with(self.keyspace, self.keep)?,
+            _ => self.open(index)?,
         };
         seek(&mut cursor)?;
         Ok(Some(cursor))
+    }
+
+    /// A new cursor over section `index`, which lies in the range.
+    fn open(&self, index: usize) -> Result<TableCursor> {
+        self.run.sections()[index].table()?.cursor_with(self.keyspace, self.keep)
+    }
+
+    /// One `step` forward, into the next sections if it ends this one.
+    #[inline]
+    fn move_on(&mut self, step: impl Fn(&mut TableCursor) -> Result<()>) -> Result<()> {
+        let Some((index, cursor)) = &mut self.here else {
+            return Ok(());
+        };
+        let (index, moved) = (*index, step(cursor));
+        if moved.is_ok() && cursor.is_positioned() {
+            return Ok(());
+        }
+        self.here = None;
+        moved?;
+        self.enter_on(index + 1, TableCursor::seek_first)
     }
 }
 
@@ -111,17 +131,32 @@ impl Cursor for LevelCursor {
         self.enter_back(end, |cursor| cursor.seek_lt(key, number))
     }
 
-    fn next(&mut self) -> Result<()> {
-        let Some((index, cursor)) = &mut self.here else {
-            return Ok(());
-        };
-        let (index, moved) = (*index, cursor.next());
-        if moved.is_ok() && cursor.entry().is_some() {
-            return Ok(());
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        if stage == 0 {
+            let index = self.run.first_reaching(key).max(self.range.start);
+            if self.range.contains(&index) && self.here.as_ref().is_none_or(|h| h.0 != index) {
+                // An error shows when the seek opens it again.
+                self.here = self.open(index).ok().map(|cursor| (index, cursor));
+            }
         }
-        self.here = None;
-        moved?;
-        self.enter_on(index + 1, TableCursor::seek_first)
+        if let Some((_, cursor)) = &mut self.here {
+            cursor.approach(key, number, stage);
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        self.move_on(TableCursor::next_key)
+    }
+
+    #[inline]
+    fn is_newest(&self) -> Option<bool> {
+        self.here.as_ref()?.1.is_newest()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        self.move_on(TableCursor::next)
     }
 
     fn prev(&mut self) -> Result<()> {
@@ -129,7 +164,7 @@ impl Cursor for LevelCursor {
             return Ok(());
         };
         let (index, moved) = (*index, cursor.prev());
-        if moved.is_ok() && cursor.entry().is_some() {
+        if moved.is_ok() && cursor.is_positioned() {
             return Ok(());
         }
         self.here = None;
@@ -137,6 +172,7 @@ impl Cursor for LevelCursor {
         self.enter_back(index, TableCursor::seek_last)
     }
 
+    #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.here.as_ref()?.1.entry()
     }

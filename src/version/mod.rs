@@ -22,6 +22,7 @@
 //! Threads: any, at once; nothing here is locked on the way of a read but the first opening of a
 //! table. Not here: which files to compact, and when files are deleted.
 
+mod any_cursor;
 mod edit;
 mod level;
 mod level_cursor;
@@ -37,6 +38,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(crate) use any_cursor::AnyCursor;
 pub(crate) use level::Run;
 pub(crate) use level_cursor::LevelCursor;
 pub(crate) use levels::{Levels, Section};
@@ -44,7 +46,7 @@ pub(crate) use sizes::{LevelSizes, Targets};
 pub(crate) use tables::{TableHandle, Tables};
 
 use crate::base::limits::LEVEL_COUNT;
-use crate::base::{Cursor, FileNumber, KeyspaceId, Level, Lsn, Result};
+use crate::base::{FileNumber, KeyspaceId, Level, Lsn, Result};
 use crate::manifest::{State, VersionEdit};
 use crate::sstable::Found;
 
@@ -122,7 +124,7 @@ impl Version {
 
     /// Cursors over everything in a keyspace: one for each section of level 0, newest first, and
     /// one for each deeper level that holds something.
-    pub(crate) fn cursors(&self, keyspace: KeyspaceId) -> Result<Vec<Box<dyn Cursor>>> {
+    pub(crate) fn cursors(&self, keyspace: KeyspaceId) -> Result<Vec<AnyCursor>> {
         self.cursors_in(keyspace, None, None)
     }
 
@@ -133,10 +135,23 @@ impl Version {
         keyspace: KeyspaceId,
         lo: Option<&[u8]>,
         hi: Option<&[u8]>,
-    ) -> Result<Vec<Box<dyn Cursor>>> {
+    ) -> Result<Vec<AnyCursor>> {
+        let mut cursors = Vec::new();
+        self.add_cursors(keyspace, lo, hi, &mut cursors)?;
+        Ok(cursors)
+    }
+
+    /// Like [`Version::cursors_in`]; adds them to others.
+    pub(crate) fn add_cursors(
+        &self,
+        keyspace: KeyspaceId,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+        cursors: &mut Vec<AnyCursor>,
+    ) -> Result<()> {
         match self.levels(keyspace) {
-            Some(levels) => levels.cursors(lo, hi),
-            None => Ok(Vec::new()),
+            Some(levels) => levels.cursors(lo, hi, cursors),
+            None => Ok(()),
         }
     }
 
