@@ -2,6 +2,7 @@
 //!
 //! Memtables, tables and their merge all implement it. A cursor belongs to one thread at a time.
 
+use super::key::head_of;
 use super::{Entry, Result};
 
 /// Stages of [`Cursor::approach`].
@@ -40,6 +41,10 @@ pub(crate) trait Cursor: Send {
     /// takes more than a look.
     fn is_newest(&self) -> Option<bool> {
         None
+    }
+    /// [`head_of`] the key here, or none when there is no entry.
+    fn head(&self) -> Option<u128> {
+        self.entry().map(|entry| head_of(entry.key))
     }
     /// Moves one entry on. Unpositioned cursors stay so.
     fn next(&mut self) -> Result<()>;
@@ -84,6 +89,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn is_newest(&self) -> Option<bool> {
         (**self).is_newest()
+    }
+    fn head(&self) -> Option<u128> {
+        (**self).head()
     }
     fn next(&mut self) -> Result<()> {
         (**self).next()

@@ -87,7 +87,10 @@ impl Db {
             at = at.min(end);
         }
         let mut cursors = Vec::with_capacity(state.sealed.len() + 8);
-        cursors.push(AnyCursor::Memory(state.active.memtable.cursor(keyspace, at)?));
+        let active = state.active.memtable.cursor(keyspace, at)?;
+        if !active.is_empty() {
+            cursors.push(AnyCursor::Memory(active));
+        }
         for sealed in &state.sealed {
             cursors.push(AnyCursor::Memory(sealed.cursor(keyspace, at)?));
         }
@@ -131,6 +134,14 @@ impl Iter {
         if self.keys_only { &[] } else { self.cursor.value() }
     }
 
+    /// Key and value here; empty where there is no entry, and the value in a scan of keys.
+    #[inline]
+    pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
+        let (key, value) = self.cursor.entry().unwrap_or_default();
+        (key, if self.keys_only { &[] } else { value })
+    }
+
+    #[inline]
     fn check(&self) -> Result<()> {
         self.db.check_open()?;
         self.db.keyspaces.check(self.keyspace)

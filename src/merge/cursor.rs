@@ -18,50 +18,23 @@ use crate::base::cursor::{APPROACH_STAGES, pass_versions};
 use crate::base::key::compare;
 use crate::base::{Cursor, Entry, Result};
 
-/// One cursor, and the beginning of the key where it stands.
-struct Source<C> {
-    cursor: C,
-    /// See [`head_of`]. Not up to date in a leader that leads alone.
+/// A waiting source: the head of its key and its index.
+#[derive(Clone, Copy)]
+struct Waiting {
     head: u128,
-}
-
-impl<C: Cursor> Source<C> {
-    /// Takes down where the source stands; false when it has no entry.
-    #[inline]
-    fn note(&mut self) -> bool {
-        let Some(entry) = self.cursor.entry() else {
-            return false;
-        };
-        self.head = head_of(entry.key);
-        true
-    }
-
-    /// The key and number here; least of all when there is no entry.
-    fn place(&self) -> (&[u8], u64) {
-        self.cursor.entry().map_or((&[], u64::MAX), |entry| (entry.key, entry.number))
-    }
-}
-
-/// The first 16 bytes of a key, zero-padded, as a number: if two differ, the keys order like them.
-#[inline]
-#[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
-fn head_of(key: &[u8]) -> u128 {
-    if let Some(head) = key.first_chunk() {
-        return u128::from_be_bytes(*head);
-    }
-    let mut head = [0; 16];
-    head[..key.len()].copy_from_slice(key);
-    u128::from_be_bytes(head)
+    source: usize,
 }
 
 /// Many cursors seen as one sorted sequence.
 ///
 /// Past an end it is unpositioned. After an error of any source it is unpositioned too.
 pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
-    sources: Vec<Source<C>>,
-    /// Indexes of the waiting sources that have an entry; the root is the runner-up.
-    heap: Vec<usize>,
+    sources: Vec<C>,
+    /// The waiting sources that have an entry; the root is the runner-up.
+    heap: Vec<Waiting>,
     leader: Option<usize>,
+    /// [`head_of`] the leader's key; not up to date while nobody waits.
+    head: u128,
     forward: bool,
     /// The place where a change of direction begins; kept for its allocation.
     pivot: Vec<u8>,
@@ -69,11 +42,9 @@ pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
 
 impl<C: Cursor> MergeCursor<C> {
     /// Merges `cursors`, which may be none; unpositioned at first.
-    pub(crate) fn new(cursors: Vec<C>) -> Self {
-        let sources: Vec<Source<C>> =
-            cursors.into_iter().map(|cursor| Source { cursor, head: 0 }).collect();
+    pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
-        Self { sources, heap, leader: None, forward: true, pivot: Vec::new() }
+        Self { sources, heap, leader: None, head: 0, forward: true, pivot: Vec::new() }
     }
 
     fn unposition(&mut self) {
@@ -89,7 +60,7 @@ impl<C: Cursor> MergeCursor<C> {
     ) -> Result<()> {
         self.unposition();
         for source in &mut self.sources {
-            step(&mut source.cursor)?;
+            step(source)?;
         }
         self.forward = forward;
         self.gather();
@@ -99,9 +70,9 @@ impl<C: Cursor> MergeCursor<C> {
     /// Fills the heap with every source that has an entry and takes the leader off it.
     fn gather(&mut self) {
         self.heap.clear();
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            if source.note() {
-                self.heap.push(index);
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(head) = source.head() {
+                self.heap.push(Waiting { head, source: index });
             }
         }
         for at in (0..self.heap.len() / 2).rev() {
@@ -116,7 +87,8 @@ impl<C: Cursor> MergeCursor<C> {
             self.leader = None;
             return;
         }
-        self.leader = Some(self.heap.swap_remove(0));
+        let first = self.heap.swap_remove(0);
+        (self.leader, self.head) = (Some(first.source), first.head);
         self.sift_down(0);
     }
 
@@ -124,35 +96,38 @@ impl<C: Cursor> MergeCursor<C> {
     fn approach(&mut self, key: &[u8], number: u64) {
         for stage in 0..APPROACH_STAGES {
             for source in &mut self.sources {
-                source.cursor.approach(key, number, stage);
+                source.approach(key, number, stage);
             }
         }
     }
 
-    /// How the places of two sources order, by internal order. Their heads are up to date.
+    /// How two sources order by their places.
     #[inline]
-    fn order(&self, a: usize, b: usize) -> Ordering {
-        let (left, right) = (&self.sources[a], &self.sources[b]);
-        match left.head.cmp(&right.head) {
-            Ordering::Equal => compare(left.place(), right.place()),
+    fn order(&self, a: Waiting, b: Waiting) -> Ordering {
+        match a.head.cmp(&b.head) {
+            Ordering::Equal => compare(self.place(a.source), self.place(b.source)),
             order => order,
         }
     }
 
-    /// Whether two sources stand on versions of one key. Their heads are up to date.
+    /// Whether two sources stand on versions of one key.
     #[inline]
-    fn share_key(&self, a: usize, b: usize) -> bool {
-        let (left, right) = (&self.sources[a], &self.sources[b]);
-        left.head == right.head && left.place().0 == right.place().0
+    fn share_key(&self, a: Waiting, b: Waiting) -> bool {
+        a.head == b.head && self.place(a.source).0 == self.place(b.source).0
+    }
+
+    /// The key and number at which a source stands; least of all when it has no entry.
+    fn place(&self, source: usize) -> (&[u8], u64) {
+        self.sources[source].entry().map_or((&[], u64::MAX), |entry| (entry.key, entry.number))
     }
 
     /// Whether waiting source `a` comes before waiting source `b` in the direction of travel.
     #[inline]
-    fn precedes(&self, a: usize, b: usize) -> bool {
+    fn precedes(&self, a: Waiting, b: Waiting) -> bool {
         match self.order(a, b) {
             Ordering::Less => self.forward,
             Ordering::Greater => !self.forward,
-            Ordering::Equal => a < b,
+            Ordering::Equal => a.source < b.source,
         }
     }
 
@@ -183,15 +158,18 @@ impl<C: Cursor> MergeCursor<C> {
         let Some(&runner) = self.heap.first() else {
             return Ok(());
         };
-        if !self.sources[leader].note() {
+        let Some(head) = self.sources[leader].head() else {
             self.promote();
             return Ok(());
-        }
-        let order = self.order(leader, runner);
+        };
+        let here = Waiting { head, source: leader };
+        let order = self.order(here, runner);
         let leads = if self.forward { order != Ordering::Greater } else { order != Ordering::Less };
-        if !leads {
-            self.heap[0] = leader;
-            self.leader = Some(runner);
+        if leads {
+            self.head = head;
+        } else {
+            self.heap[0] = here;
+            (self.leader, self.head) = (Some(runner.source), runner.head);
             self.sift_down(0);
         }
         Ok(())
@@ -206,16 +184,19 @@ impl<C: Cursor> MergeCursor<C> {
         passed
     }
 
-    /// Moves the waiting sources that stand on the leader's key, whose head is up to date, past
-    /// its versions.
+    /// Moves the waiting sources that stand on the leader's key past its versions.
+    #[inline]
     fn pass_waiting(&mut self, leader: usize) -> Result<()> {
         while let Some(&runner) = self.heap.first() {
-            if !self.share_key(leader, runner) {
+            if !self.share_key(Waiting { head: self.head, source: leader }, runner) {
                 break;
             }
-            self.sources[runner].cursor.next_key()?;
-            if !self.sources[runner].note() {
-                self.heap.swap_remove(0);
+            self.sources[runner.source].next_key()?;
+            match self.sources[runner.source].head() {
+                Some(head) => self.heap[0].head = head,
+                None => {
+                    self.heap.swap_remove(0);
+                }
             }
             self.sift_down(0);
         }
@@ -227,7 +208,7 @@ impl<C: Cursor> MergeCursor<C> {
         let Some(leader) = self.leader else {
             return Ok(());
         };
-        let Some(entry) = self.sources[leader].cursor.entry() else {
+        let Some(entry) = self.sources[leader].entry() else {
             self.unposition();
             return Ok(());
         };
@@ -280,16 +261,17 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
             self.unposition();
             return Err(error);
         }
-        let moved = self.sources[leader].cursor.next_key();
+        let moved = self.sources[leader].next_key();
         self.settle(leader, moved)
     }
 
     fn is_newest(&self) -> Option<bool> {
         let leader = self.leader.filter(|_| !self.forward)?;
-        if self.heap.first().is_some_and(|&runner| self.share_key(leader, runner)) {
+        let here = Waiting { head: self.head, source: leader };
+        if self.heap.first().is_some_and(|&runner| self.share_key(here, runner)) {
             return Some(false);
         }
-        self.sources[leader].cursor.is_newest()
+        self.sources[leader].is_newest()
     }
 
     #[inline]
@@ -300,7 +282,7 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         if !self.forward {
             return self.turn(true);
         }
-        let moved = self.sources[leader].cursor.next();
+        let moved = self.sources[leader].next();
         self.settle(leader, moved)
     }
 
@@ -312,12 +294,12 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         if self.forward {
             return self.turn(false);
         }
-        let moved = self.sources[leader].cursor.prev();
+        let moved = self.sources[leader].prev();
         self.settle(leader, moved)
     }
 
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
-        self.sources.get(self.leader?)?.cursor.entry()
+        self.sources.get(self.leader?)?.entry()
     }
 }

@@ -78,22 +78,26 @@ impl<C: Cursor> VisibleCursor<C> {
         matches!(self.place, Place::Inner | Place::Newest | Place::Saved)
     }
 
+    /// Key and value here, or none when there is no entry. Valid until the cursor moves.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
+        match self.place {
+            Place::Inner | Place::Newest => {
+                self.inner.entry().map(|entry| (entry.key, entry.value))
+            }
+            Place::Saved => Some((&self.key, &self.value)),
+            _ => None,
+        }
+    }
+
     /// The key here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn key(&self) -> &[u8] {
-        match self.place {
-            Place::Inner | Place::Newest => self.inner.entry().map_or(&[], |entry| entry.key),
-            Place::Saved => &self.key,
-            _ => &[],
-        }
+        self.entry().map_or(&[], |entry| entry.0)
     }
 
     /// The value here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn value(&self) -> &[u8] {
-        match self.place {
-            Place::Inner | Place::Newest => self.inner.entry().map_or(&[], |entry| entry.value),
-            Place::Saved => &self.value,
-            _ => &[],
-        }
+        self.entry().map_or(&[], |entry| entry.1)
     }
 
     /// Moves to the first entry; false when there is none.

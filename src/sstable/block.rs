@@ -192,6 +192,25 @@ pub(super) struct BlockEntry<'a> {
     pub(super) end: usize,
 }
 
+/// Where the parts of an entry lie in its block.
+#[derive(Clone, Copy)]
+pub(super) struct Spans {
+    pub(super) suffix_at: usize,
+    pub(super) value_at: usize,
+    pub(super) value_end: usize,
+    pub(super) number: u64,
+    pub(super) kind: Kind,
+    pub(super) expiry_ms: u64,
+}
+
+impl Spans {
+    /// Where the next entry begins.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        align8(self.value_end)
+    }
+}
+
 impl<'a> Block<'a> {
     /// Reads the header. None if it contradicts the length.
     #[inline]
@@ -290,28 +309,38 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The entry at byte `at`. None if it is not wholly inside; at any other place than the
-    /// beginning of an entry the answer is meaningless, but inside the block.
+    /// Where the parts of the entry at byte `at` lie. None if it is not wholly inside; at any other
+    /// place than the beginning of an entry the answer is meaningless, but inside the block.
     #[inline]
-    pub(super) fn entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
+    pub(super) fn spans_at(&self, at: usize) -> Option<Spans> {
         let bytes = self.bytes.get(..self.shape.entries_end)?;
         let head = u64_at(bytes, at)?;
         let [tag, suffix_len, ..] = head.to_le_bytes();
         if tag & !TAG_KIND != 0 {
-            return self.rare_entry_at(at);
+            return self.rare_spans_at(at);
         }
-        let (suffix_len, value_len) = (usize::from(suffix_len), (head >> 16 & 0xffff) as usize);
         let kind = Kind::from_u8(tag)?;
-        let body = bytes.get(at + SHORT_HEAD_BYTES..)?;
-        let (suffix, value) = body.get(..suffix_len + value_len)?.split_at_checked(suffix_len)?;
         let number = self.shape.base.checked_add(head >> 32)?;
-        let value_at = at + SHORT_HEAD_BYTES + suffix_len;
-        let end = align8(value_at + value_len);
-        Some(BlockEntry { suffix, number, kind, expiry_ms: 0, value_at, value, end })
+        let suffix_at = at + SHORT_HEAD_BYTES;
+        let value_at = suffix_at + usize::from(suffix_len);
+        let value_end = value_at + (head >> 16 & 0xffff) as usize;
+        let inside = value_end <= bytes.len();
+        inside.then_some(Spans { suffix_at, value_at, value_end, number, kind, expiry_ms: 0 })
     }
 
-    /// [`Self::entry_at`] for wide entries and those with an expiry.
-    fn rare_entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
+    /// [`Self::spans_at`] as slices.
+    #[inline]
+    pub(super) fn entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
+        let spans = self.spans_at(at)?;
+        let Spans { suffix_at, value_at, value_end, number, kind, expiry_ms } = spans;
+        let suffix = self.bytes.get(suffix_at..value_at)?;
+        let value = self.bytes.get(value_at..value_end)?;
+        let end = spans.end();
+        Some(BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end })
+    }
+
+    /// [`Self::spans_at`] for wide entries and those with an expiry.
+    fn rare_spans_at(&self, at: usize) -> Option<Spans> {
         let bytes = self.bytes.get(..self.shape.entries_end)?;
         let tag = *bytes.get(at)?;
         let (suffix_len, value_len, delta, mut next);
@@ -338,11 +367,9 @@ impl<'a> Block<'a> {
         let kind = Kind::from_u8(tag & TAG_KIND)?;
         let value_at = next.checked_add(suffix_len)?;
         let value_end = value_at.checked_add(value_len)?;
-        let suffix = bytes.get(next..value_at)?;
-        let value = bytes.get(value_at..value_end)?;
         let number = self.shape.base.checked_add(delta)?;
-        let end = align8(value_end);
-        Some(BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end })
+        let inside = value_end <= bytes.len();
+        inside.then_some(Spans { suffix_at: next, value_at, value_end, number, kind, expiry_ms })
     }
 
     /// Entry `i`.

@@ -9,19 +9,19 @@
 
 use std::sync::Arc;
 
+use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Kind, Result};
 use crate::cache::Pin;
 
-use super::block::{Block, BlockEntry, Shape};
+use super::block::{Block, Shape, Spans};
 use super::index::Window;
+use super::key_buf::{CHUNK_BYTES, KeyBuf};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
 
 /// How many bytes before a walk memory is asked for.
 const AHEAD_BYTES: usize = 256;
-/// Key suffixes up to this length are copied without a call.
-const CHUNK_BYTES: usize = 16;
 
 /// See [`Table::cursor`].
 pub(crate) struct TableCursor {
@@ -49,20 +49,13 @@ struct Visited {
     pin: Pin,
     shape: Shape,
     count: usize,
-    prefix_bytes: usize,
 }
 
-/// The entry that the cursor stands on; its key is in `key`, its value in the visited block.
+/// The entry that the cursor stands on: the key is in `key`, the rest in the visited block.
 struct Here {
     at: usize,
-    next_offset: usize,
-    key: Vec<u8>,
-    number: u64,
-    kind: Kind,
-    expiry_ms: u64,
-    suffix_at: usize,
-    value_at: usize,
-    value_end: usize,
+    key: KeyBuf,
+    spans: Spans,
 }
 
 /// How far a seek in stages has come.
@@ -84,22 +77,12 @@ impl Visited {
 
 impl Here {
     #[inline]
-    fn set(&mut self, at: usize, entry: &BlockEntry<'_>, block: &Block<'_>, prefix_bytes: usize) {
-        let BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end } = *entry;
-        let suffix_at = value_at - suffix.len();
-        let whole = block.bytes(suffix_at, suffix_at + CHUNK_BYTES);
-        self.key.truncate(prefix_bytes);
-        match whole.first_chunk::<CHUNK_BYTES>() {
-            Some(chunk) if suffix.len() <= CHUNK_BYTES => {
-                self.key.extend_from_slice(chunk);
-                self.key.truncate(prefix_bytes + suffix.len());
-            }
-            _ => self.key.extend_from_slice(suffix),
-        }
-        (self.at, self.next_offset) = (at, end);
-        (self.number, self.kind, self.expiry_ms) = (number, kind, expiry_ms);
-        (self.suffix_at, self.value_at, self.value_end) =
-            (suffix_at, value_at, value_at + value.len());
+    fn set(&mut self, at: usize, spans: Spans, block: &Block<'_>) {
+        let suffix = block.bytes(spans.suffix_at, spans.value_at);
+        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
+        self.key.set(suffix, chunk);
+        self.at = at;
+        self.spans = spans;
     }
 }
 
@@ -114,10 +97,9 @@ impl Walk {
             _ => section.block(source, i, self.keep)?,
         };
         let Some(block) = Block::parse(&pin) else { return Err(section.bad_block(source, i)) };
-        let (shape, count, prefix_bytes) = (block.shape(), block.count(), block.prefix().len());
-        self.here.key.clear();
-        self.here.key.extend_from_slice(block.prefix());
-        self.visited = Some(Visited { i, pin, shape, count, prefix_bytes });
+        let (shape, count) = (block.shape(), block.count());
+        self.here.key.set_prefix(block.prefix());
+        self.visited = Some(Visited { i, pin, shape, count });
         Ok(())
     }
 
@@ -132,12 +114,9 @@ impl Walk {
     ) -> Result<()> {
         let Some(visited) = &self.visited else { return Ok(()) };
         let block = visited.block();
-        let entry = match offset {
-            Some(offset) => block.entry_at(offset),
-            None => block.entry(at),
-        };
-        let Some(entry) = entry else { return Err(section.bad_block(source, visited.i)) };
-        self.here.set(at, &entry, &block, visited.prefix_bytes);
+        let spans = offset.or_else(|| block.offset(at)).and_then(|at| block.spans_at(at));
+        let Some(spans) = spans else { return Err(section.bad_block(source, visited.i)) };
+        self.here.set(at, spans, &block);
         self.positioned = true;
         Ok(())
     }
@@ -259,8 +238,9 @@ impl Walk {
         let Some(visited) = &self.visited else { return Ok(()) };
         let at = self.here.at + 1;
         if at < visited.count {
-            visited.block().prefetch_at(self.here.next_offset + AHEAD_BYTES, 2);
-            return self.stand(section, source, at, Some(self.here.next_offset));
+            let offset = self.here.spans.end();
+            visited.block().prefetch_at(offset + AHEAD_BYTES, 2);
+            return self.stand(section, source, at, Some(offset));
         }
         self.cross(section, source)
     }
@@ -276,26 +256,26 @@ impl Walk {
     fn next_key(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(visited) = &self.visited else { return Ok(()) };
         let block = visited.block();
-        let suffix = block.bytes(self.here.suffix_at, self.here.value_at);
-        let (mut at, mut offset) = (self.here.at + 1, self.here.next_offset);
+        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
+        let (mut at, mut offset) = (self.here.at + 1, self.here.spans.end());
         while at < visited.count {
-            let Some(entry) = block.entry_at(offset) else {
+            let Some(spans) = block.spans_at(offset) else {
                 return Err(section.bad_block(source, visited.i));
             };
-            if entry.suffix != suffix {
-                block.prefetch_at(entry.end + AHEAD_BYTES, 2);
-                self.here.set(at, &entry, &block, visited.prefix_bytes);
+            if !is_same(block.bytes(spans.suffix_at, spans.value_at), suffix) {
+                block.prefetch_at(offset + AHEAD_BYTES, 2);
+                self.here.set(at, spans, &block);
                 self.positioned = true;
                 return Ok(());
             }
-            (at, offset) = (at + 1, entry.end);
+            (at, offset) = (at + 1, spans.end());
         }
         if !section.index.goes_on(visited.i) {
             return self.cross(section, source);
         }
-        let key = self.here.key.clone();
+        let key = self.here.key.get().to_vec();
         self.seek_ge(section, source, &key, 0)?;
-        if self.positioned && self.here.key == key {
+        if self.positioned && self.here.key.get() == key {
             self.positioned = false;
             return self.next(section, source);
         }
@@ -324,7 +304,7 @@ impl Walk {
         let Some(visited) = &self.visited else { return Ok(()) };
         let i = visited.i;
         if let Some(at) = self.here.at.checked_sub(1) {
-            let before = self.here.suffix_at.saturating_sub(2 * AHEAD_BYTES);
+            let before = self.here.spans.suffix_at.saturating_sub(2 * AHEAD_BYTES);
             visited.block().prefetch_at(before, 2);
             return self.stand(section, source, at, None);
         }
@@ -340,25 +320,19 @@ impl Walk {
             return Some(visited.i.checked_sub(1).is_none_or(|i| !section.index.goes_on(i)));
         };
         let block = visited.block();
-        let entry = block.entry(before)?;
-        Some(entry.suffix != block.bytes(self.here.suffix_at, self.here.value_at))
+        let suffix = |spans: Spans| block.bytes(spans.suffix_at, spans.value_at);
+        let spans = block.spans_at(block.offset(before)?)?;
+        Some(!is_same(suffix(spans), suffix(self.here.spans)))
     }
 }
 
 impl TableCursor {
     /// An unpositioned cursor. With `keep` the blocks that it reads are offered to the cache.
     pub(super) fn new(table: Arc<Table>, section: Option<Arc<Section>>, keep: bool) -> Self {
-        let here = Here {
-            at: 0,
-            next_offset: 0,
-            key: Vec::new(),
-            number: 0,
-            kind: Kind::Put,
-            expiry_ms: 0,
-            suffix_at: 0,
-            value_at: 0,
-            value_end: 0,
-        };
+        let (number, kind, expiry_ms) = (0, Kind::Put, 0);
+        let (suffix_at, value_at, value_end) = (0, 0, 0);
+        let spans = Spans { suffix_at, value_at, value_end, number, kind, expiry_ms };
+        let here = Here { at: 0, key: KeyBuf::new(), spans };
         let (visited, ahead, approach) = (None, None, Approach::None);
         let walk = Walk { keep, visited, ahead, here, positioned: false, approach };
         Self { table, section, walk }
@@ -445,14 +419,20 @@ impl Cursor for TableCursor {
         if !self.walk.positioned {
             return None;
         }
-        let here = &self.walk.here;
-        let value = self.walk.visited.as_ref()?.pin.get(here.value_at..here.value_end)?;
-        Some(Entry {
-            key: &here.key,
-            number: here.number,
-            kind: here.kind,
-            expiry_ms: here.expiry_ms,
-            value,
-        })
+        let Here { key, spans, .. } = &self.walk.here;
+        let value = self.walk.visited.as_ref()?.pin.get(spans.value_at..spans.value_end)?;
+        let Spans { number, kind, expiry_ms, .. } = *spans;
+        Some(Entry { key: key.get(), number, kind, expiry_ms, value })
     }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.walk.positioned.then(|| head_of(self.walk.here.key.get()))
+    }
+}
+
+/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
 }

@@ -11,7 +11,7 @@ use crate::sstable::TableCursor;
 /// A cursor over one source of a read.
 pub(crate) enum AnyCursor {
     /// A section of level 0.
-    Table(TableCursor),
+    Table(Box<TableCursor>),
     /// A deeper level.
     Level(LevelCursor),
     /// A memtable, or a replayed log.
@@ -57,6 +57,11 @@ impl Cursor for AnyCursor {
     #[inline]
     fn is_newest(&self) -> Option<bool> {
         each!(self, cursor => cursor.is_newest())
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        each!(self, cursor => cursor.head())
     }
 
     #[inline]

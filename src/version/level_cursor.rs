@@ -18,7 +18,7 @@ pub(crate) struct LevelCursor {
     /// Whether blocks that it reads may push others out of the cache.
     keep: bool,
     /// The section that the cursor is in, and the position there.
-    here: Option<(usize, TableCursor)>,
+    here: Option<(usize, Box<TableCursor>)>,
 }
 
 impl LevelCursor {
@@ -78,7 +78,7 @@ impl LevelCursor {
         &mut self,
         index: Option<usize>,
         seek: &dyn Fn(&mut TableCursor) -> Result<()>,
-    ) -> Result<Option<TableCursor>> {
+    ) -> Result<Option<Box<TableCursor>>> {
         let left = self.here.take();
         let Some(index) = index.filter(|index| self.range.contains(index)) else {
             return Ok(None);
@@ -92,8 +92,9 @@ impl LevelCursor {
     }
 
     /// A new cursor over section `index`, which lies in the range.
-    fn open(&self, index: usize) -> Result<TableCursor> {
-        self.run.sections()[index].table()?.cursor_with(self.keyspace, self.keep)
+    fn open(&self, index: usize) -> Result<Box<TableCursor>> {
+        let table = self.run.sections()[index].table()?;
+        Ok(Box::new(table.cursor_with(self.keyspace, self.keep)?))
     }
 
     /// One `step` forward, into the next sections if it ends this one.
@@ -152,6 +153,11 @@ impl Cursor for LevelCursor {
     #[inline]
     fn is_newest(&self) -> Option<bool> {
         self.here.as_ref()?.1.is_newest()
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.here.as_ref()?.1.head()
     }
 
     #[inline]

@@ -180,7 +180,8 @@ impl Levels {
             let above = lo.is_some_and(|lo| meta.largest.as_slice() < lo);
             let below = hi.is_some_and(|hi| meta.smallest.as_slice() >= hi);
             if !above && !below {
-                cursors.push(AnyCursor::Table(section.table()?.cursor(self.keyspace)?));
+                let cursor = section.table()?.cursor(self.keyspace)?;
+                cursors.push(AnyCursor::Table(Box::new(cursor)));
             }
         }
         for run in self.runs.iter().skip(1) {

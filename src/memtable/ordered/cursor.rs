@@ -43,6 +43,11 @@ impl MemCursor {
         Self { owner, window, sources, heap, rival: NONE, forward: true }
     }
 
+    /// Whether there was nothing to merge when it was made: it will never show an entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
     /// Positions every source by `seek` and builds the heap.
     fn position(
         &mut self,
@@ -148,6 +153,11 @@ impl Cursor for MemCursor {
         let probe = self.probe(key, number);
         self.seek_backward(Bound::Excluded(&probe));
         Ok(())
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.heap.first().map(|(key, _)| key.head())
     }
 
     fn next(&mut self) -> Result<()> {
