@@ -3,13 +3,24 @@
 //! Memtables, tables and their merge all implement it. A cursor belongs to one thread at a time.
 
 use super::key::head_of;
-use super::{Entry, Result};
+use super::{Entry, Kind, Result};
 
 /// Stages of [`Cursor::approach`].
 pub(crate) const APPROACH_STAGES: u32 = 4;
 
 /// Steps over versions of one key before a seek is cheaper.
-const STEPS_MAX: u32 = 8;
+pub(crate) const STEPS_MAX: u32 = 8;
+
+/// What decides whether an entry is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// As in [`Entry`].
+    pub(crate) number: u64,
+    /// As in [`Entry`].
+    pub(crate) kind: Kind,
+    /// As in [`Entry`].
+    pub(crate) expiry_ms: u64,
+}
 
 /// A seekable position among entries in internal order (key ascending, number descending).
 ///
@@ -45,6 +56,11 @@ pub(crate) trait Cursor: Send {
     /// [`head_of`] the key here, or none when there is no entry.
     fn head(&self) -> Option<u128> {
         self.entry().map(|entry| head_of(entry.key))
+    }
+    /// The entry here without key and value, or none when there is no entry.
+    fn stamp(&self) -> Option<Stamp> {
+        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
+        Some(Stamp { number, kind, expiry_ms })
     }
     /// Moves one entry on. Unpositioned cursors stay so.
     fn next(&mut self) -> Result<()>;
@@ -92,6 +108,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn head(&self) -> Option<u128> {
         (**self).head()
+    }
+    fn stamp(&self) -> Option<Stamp> {
+        (**self).stamp()
     }
     fn next(&mut self) -> Result<()> {
         (**self).next()

@@ -14,7 +14,7 @@
 
 use std::cmp::Ordering;
 
-use crate::base::cursor::{APPROACH_STAGES, pass_versions};
+use crate::base::cursor::{APPROACH_STAGES, Stamp, pass_versions};
 use crate::base::key::compare;
 use crate::base::{Cursor, Entry, Result};
 
@@ -272,6 +272,11 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
             return Some(false);
         }
         self.sources[leader].is_newest()
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        self.sources.get(self.leader?)?.stamp()
     }
 
     #[inline]

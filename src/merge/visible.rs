@@ -13,6 +13,7 @@
 
 use super::MergeCursor;
 use crate::base::Lsn;
+use crate::base::cursor::Stamp;
 use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
 
 /// Steps over versions of one key before a seek is cheaper.
@@ -257,20 +258,20 @@ impl<C: Cursor> VisibleCursor<C> {
     /// are stepped over first.
     fn find_on(&mut self, mut over: bool) -> Result<()> {
         let mut steps = 0;
-        while let Some(entry) = self.inner.entry() {
-            if over && entry.key == self.key {
+        while let Some(stamp) = self.inner.stamp() {
+            if over && self.inner.entry().is_some_and(|entry| entry.key == self.key) {
                 self.pass_older(&mut steps)?;
                 continue;
             }
-            if self.hi.as_deref().is_some_and(|hi| entry.key >= hi) || self.read_at == 0 {
+            if self.is_past_end() || self.read_at == 0 {
                 break;
             }
             over = false;
-            if entry.number >= self.read_at {
+            if stamp.number >= self.read_at {
                 self.pass_newer()?;
                 continue;
             }
-            if is_live(&entry, self.now_ms)? {
+            if is_live(&stamp, self.now_ms)? {
                 self.place = Place::Inner;
                 return Ok(());
             }
@@ -278,6 +279,13 @@ impl<C: Cursor> VisibleCursor<C> {
         }
         self.place = Place::End;
         Ok(())
+    }
+
+    /// Whether the inner entry lies at or behind the upper bound.
+    #[inline]
+    fn is_past_end(&self) -> bool {
+        let Some(hi) = self.hi.as_deref() else { return false };
+        self.inner.entry().is_some_and(|entry| entry.key >= hi)
     }
 
     /// Steps over one more version of `key`, or over all that are left.
@@ -317,7 +325,7 @@ impl<C: Cursor> VisibleCursor<C> {
                 continue;
             }
             if self.inner.is_newest() == Some(true) {
-                if is_live(&entry, self.now_ms)? {
+                if is_live(&stamp_of(&entry), self.now_ms)? {
                     self.place = Place::Newest;
                     return Ok(());
                 }
@@ -383,7 +391,7 @@ impl<C: Cursor> VisibleCursor<C> {
         let Some(entry) = self.inner.entry() else {
             return Ok(None);
         };
-        let live = is_live(&entry, self.now_ms)?;
+        let live = is_live(&stamp_of(&entry), self.now_ms)?;
         let copied = entry.value.len() <= COPY_BYTES_MAX;
         self.key.clear();
         self.key.extend_from_slice(entry.key);
@@ -400,7 +408,7 @@ impl<C: Cursor> VisibleCursor<C> {
         let Some(entry) = self.inner.entry().filter(|e| e.key == self.key) else {
             return Err(lost_entry());
         };
-        if is_live(&entry, self.now_ms)? {
+        if is_live(&stamp_of(&entry), self.now_ms)? {
             self.place = Place::Inner;
             return Ok(true);
         }
@@ -421,14 +429,20 @@ impl<C: Cursor> VisibleCursor<C> {
 }
 
 /// Whether the newest visible version of a key means that the key has a value.
-fn is_live(entry: &Entry<'_>, now_ms: u64) -> Result<bool> {
-    match entry.kind {
-        Kind::Put => Ok(entry.expiry_ms == 0 || entry.expiry_ms > now_ms),
+#[inline]
+fn is_live(stamp: &Stamp, now_ms: u64) -> Result<bool> {
+    match stamp.kind {
+        Kind::Put => Ok(stamp.expiry_ms == 0 || stamp.expiry_ms > now_ms),
         Kind::Delete => Ok(false),
         Kind::Merge | Kind::RangeDelete => Err(Error::unsupported(
             "the range holds merge operands or range deletes; a newer lsmer wrote them",
         )),
     }
+}
+
+fn stamp_of(entry: &Entry<'_>) -> Stamp {
+    let Entry { number, kind, expiry_ms, .. } = *entry;
+    Stamp { number, kind, expiry_ms }
 }
 
 /// A source broke its promise to keep what it has shown.

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::base::cursor::Stamp;
 use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Kind, Result};
 use crate::cache::Pin;
@@ -423,6 +424,12 @@ impl Cursor for TableCursor {
         let value = self.walk.visited.as_ref()?.pin.get(spans.value_at..spans.value_end)?;
         let Spans { number, kind, expiry_ms, .. } = *spans;
         Some(Entry { key: key.get(), number, kind, expiry_ms, value })
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        let Spans { number, kind, expiry_ms, .. } = self.walk.here.spans;
+        self.walk.positioned.then_some(Stamp { number, kind, expiry_ms })
     }
 
     #[inline]

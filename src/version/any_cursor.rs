@@ -4,6 +4,7 @@
 //! One thread at a time.
 
 use super::LevelCursor;
+use crate::base::cursor::Stamp;
 use crate::base::{Cursor, Entry, Result};
 use crate::memtable::MemCursor;
 use crate::sstable::TableCursor;
@@ -62,6 +63,11 @@ impl Cursor for AnyCursor {
     #[inline]
     fn head(&self) -> Option<u128> {
         each!(self, cursor => cursor.head())
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        each!(self, cursor => cursor.stamp())
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Run;
+use crate::base::cursor::Stamp;
 use crate::base::{Cursor, Entry, KeyspaceId, Result};
 use crate::sstable::TableCursor;
 
@@ -158,6 +159,11 @@ impl Cursor for LevelCursor {
     #[inline]
     fn head(&self) -> Option<u128> {
         self.here.as_ref()?.1.head()
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        self.here.as_ref()?.1.stamp()
     }
 
     #[inline]

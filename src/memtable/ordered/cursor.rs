@@ -8,6 +8,7 @@ use std::any::Any;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::base::cursor::{STEPS_MAX, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Result};
 
 use super::key::SortKey;
@@ -158,6 +159,47 @@ impl Cursor for MemCursor {
     #[inline]
     fn head(&self) -> Option<u128> {
         self.heap.first().map(|(key, _)| key.head())
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        let (key, _) = self.heap.first()?;
+        if let (Some(kind), false) = (key.kind(), key.has_expiry()) {
+            return Some(Stamp { number: key.number(), kind, expiry_ms: 0 });
+        }
+        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
+        Some(Stamp { number, kind, expiry_ms })
+    }
+
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        let probe = self.probe(key, number);
+        for source in &mut self.sources {
+            source.approach(&probe, stage);
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        let Some(&(here, _)) = self.heap.first() else { return Ok(()) };
+        if self.forward {
+            for _ in 0..STEPS_MAX {
+                self.advance();
+                if self.heap.first().is_none_or(|(key, _)| !key.same_key(&here)) {
+                    return Ok(());
+                }
+            }
+        }
+        self.seek_forward(Bound::Excluded(&here.oldest()));
+        Ok(())
+    }
+
+    fn is_newest(&self) -> Option<bool> {
+        let &(here, leader) = self.heap.first().filter(|_| !self.forward)?;
+        let rival = self.heap.get(self.rival);
+        if rival.is_some_and(|(key, _)| key.same_key(&here)) {
+            return Some(false);
+        }
+        self.sources[leader].is_newest(&here)
     }
 
     fn next(&mut self) -> Result<()> {

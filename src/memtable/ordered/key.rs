@@ -89,6 +89,17 @@ impl SortKey {
         KeyspaceId(self.keyspace)
     }
 
+    /// A probe that comes just behind all versions of this key but number 0, where it is.
+    pub(super) fn oldest(&self) -> Self {
+        Self { number: 0, ..*self }
+    }
+
+    /// Whether the entry has an expiry.
+    #[inline]
+    pub(super) fn has_expiry(&self) -> bool {
+        self.shape & EXPIRY != 0
+    }
+
     /// The first 16 key bytes, zero-padded, as a number that orders like them.
     #[inline]
     pub(super) fn head(&self) -> u128 {
@@ -107,6 +118,7 @@ impl SortKey {
     }
 
     /// What the entry does; none for a probe.
+    #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
         // Three bits: they fit.
         Kind::from_u8((self.shape >> KIND_SHIFT & 7).to_le_bytes()[0])
