@@ -48,6 +48,11 @@ pub(crate) trait Cursor: Send {
         let key = entry.key.to_vec();
         pass_versions(self, &key)
     }
+    /// From a delete numbered below `below` on, as [`Self::next_key`], and perhaps further: over
+    /// keys before `limit` whose newest entry from here is such a delete too.
+    fn pass_deletes(&mut self, _below: u64, _limit: Option<&[u8]>) -> Result<()> {
+        self.next_key()
+    }
     /// Whether the entry just before this one is of another key, or there is none: none when that
     /// takes more than a look.
     fn is_newest(&self) -> Option<bool> {
@@ -102,6 +107,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn next_key(&mut self) -> Result<()> {
         (**self).next_key()
+    }
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        (**self).pass_deletes(below, limit)
     }
     fn is_newest(&self) -> Option<bool> {
         (**self).is_newest()

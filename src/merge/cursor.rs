@@ -185,12 +185,16 @@ impl<C: Cursor> MergeCursor<C> {
     }
 
     /// Moves the waiting sources that stand on the leader's key past its versions.
+    ///
+    /// Returns whether there were any.
     #[inline]
-    fn pass_waiting(&mut self, leader: usize) -> Result<()> {
+    fn pass_waiting(&mut self, leader: usize) -> Result<bool> {
+        let mut any = false;
         while let Some(&runner) = self.heap.first() {
             if !self.share_key(Waiting { head: self.head, source: leader }, runner) {
                 break;
             }
+            any = true;
             self.sources[runner.source].next_key()?;
             match self.sources[runner.source].head() {
                 Some(head) => self.heap[0].head = head,
@@ -200,7 +204,7 @@ impl<C: Cursor> MergeCursor<C> {
             }
             self.sift_down(0);
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Changes the direction: every source is brought to the other side of the leader's entry.
@@ -262,6 +266,35 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
             return Err(error);
         }
         let moved = self.sources[leader].next_key();
+        self.settle(leader, moved)
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        let Some(leader) = self.leader.filter(|_| self.forward) else {
+            return self.next_key();
+        };
+        match self.pass_waiting(leader) {
+            Ok(false) => {}
+            // Where one key is in several sources, the next likely is too.
+            Ok(true) => {
+                let moved = self.sources[leader].next_key();
+                return self.settle(leader, moved);
+            }
+            Err(error) => {
+                self.unposition();
+                return Err(error);
+            }
+        }
+        // Keys before that of the runner-up are the leader's alone.
+        let mut pivot = std::mem::take(&mut self.pivot);
+        let mut limit = limit;
+        if let Some(runner) = self.heap.first() {
+            pivot.clear();
+            pivot.extend_from_slice(self.place(runner.source).0);
+            limit = Some(limit.map_or(&*pivot, |limit| limit.min(&pivot)));
+        }
+        let moved = self.sources[leader].pass_deletes(below, limit);
+        self.pivot = pivot;
         self.settle(leader, moved)
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::testing::{FaultyCursor, Owned, Random, VecCursor, sort};
+use super::testing::{FaultyCursor, Owned, Random, VecCursor, sort, walk_quickly};
 use super::{MergeCursor, VisibleCursor};
 use crate::base::{Cursor, Entry, ErrorKind, Kind, Lsn, Result};
 
@@ -80,6 +80,21 @@ fn merged_sources_look_like_one_in_every_direction() {
         let mut model = VecCursor::new(entries);
 
         walk_alike(&mut random, &mut merged, &mut model, keys);
+    }
+}
+
+#[test]
+fn seeks_in_stages_and_moves_by_key_go_where_single_steps_do() {
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let (keys, count) = (1 + random.below(30), 1 + random.below(4));
+        let length = random.below(120);
+        let mut entries = history(&mut random, length, keys);
+        let mut merged = MergeCursor::new(boxed(deal(&mut random, &entries, count)));
+        sort(&mut entries);
+        let shown = entries.into_iter().map(|e| (e.key, e.number, e.kind)).collect();
+
+        walk_quickly(&mut merged, &shown, &mut random);
     }
 }
 

@@ -275,7 +275,11 @@ impl<C: Cursor> VisibleCursor<C> {
                 self.place = Place::Inner;
                 return Ok(());
             }
-            self.inner.next_key()?;
+            if stamp.kind == Kind::Delete {
+                self.inner.pass_deletes(self.read_at, self.hi.as_deref())?;
+            } else {
+                self.inner.next_key()?;
+            }
         }
         self.place = Place::End;
         Ok(())

@@ -283,6 +283,52 @@ impl Walk {
         Ok(())
     }
 
+    /// See [`Cursor::pass_deletes`]. Block by block; no key is put together on the way.
+    fn pass_deletes(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        (below, limit): (u64, Option<&[u8]>),
+    ) -> Result<()> {
+        loop {
+            let Some(visited) = &self.visited else { return Ok(()) };
+            let block = visited.block();
+            let bad = || section.bad_block(source, visited.i);
+            let end = match limit {
+                Some(limit) => block.lower_bound(limit, u64::MAX).ok_or_else(bad)?,
+                None => visited.count,
+            };
+            let suffix = |spans: &Spans| block.bytes(spans.suffix_at, spans.value_at);
+            let (mut at, mut dead) = (self.here.at, self.here.spans);
+            let mut next = dead;
+            while at + 1 < end {
+                next = block.spans_at(next.end()).ok_or_else(bad)?;
+                let is_dead = next.kind == Kind::Delete && next.number < below;
+                if !is_dead && !is_same(suffix(&next), suffix(&dead)) {
+                    self.here.set(at + 1, next, &block);
+                    self.positioned = true;
+                    return Ok(());
+                }
+                if is_dead {
+                    dead = next;
+                }
+                at += 1;
+            }
+            // Perhaps more versions follow, in this block or the next ones.
+            self.here.set(at, next, &block);
+            self.next_key(section, source)?;
+            let Here { key, spans, .. } = &self.here;
+            let goes_on = self.positioned
+                && spans.kind == Kind::Delete
+                && spans.number < below
+                && limit.is_none_or(|limit| key.get() < limit);
+            if !goes_on {
+                return Ok(());
+            }
+            self.positioned = false;
+        }
+    }
+
     fn seek_ge(
         &mut self,
         section: &Section,
@@ -391,6 +437,13 @@ impl Cursor for TableCursor {
             return Ok(());
         }
         self.go(Walk::next_key)
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        if !self.walk.positioned {
+            return Ok(());
+        }
+        self.go(|walk, section, source| walk.pass_deletes(section, source, (below, limit)))
     }
 
     #[inline]

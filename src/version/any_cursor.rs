@@ -55,6 +55,10 @@ impl Cursor for AnyCursor {
         each!(self, cursor => cursor.next_key())
     }
 
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        each!(self, cursor => cursor.pass_deletes(below, limit))
+    }
+
     #[inline]
     fn is_newest(&self) -> Option<bool> {
         each!(self, cursor => cursor.is_newest())

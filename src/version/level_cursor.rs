@@ -151,6 +151,10 @@ impl Cursor for LevelCursor {
         self.move_on(TableCursor::next_key)
     }
 
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        self.move_on(|cursor| cursor.pass_deletes(below, limit))
+    }
+
     #[inline]
     fn is_newest(&self) -> Option<bool> {
         self.here.as_ref()?.1.is_newest()

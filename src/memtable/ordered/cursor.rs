@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::cursor::{STEPS_MAX, Stamp};
-use crate::base::{Cursor, Entry, KeyspaceId, Result};
+use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
 
 use super::key::SortKey;
 use super::source::{Source, Window};
@@ -80,7 +80,14 @@ impl MemCursor {
     #[inline]
     fn advance(&mut self) {
         let Some(&(_, leader)) = self.heap.first() else { return };
-        match self.sources[leader].step(self.window, self.forward) {
+        let next = self.sources[leader].step(self.window, self.forward);
+        self.replace_root(next);
+    }
+
+    /// After the leader has moved to `key`, or to nowhere: finds the next leader.
+    #[inline]
+    fn replace_root(&mut self, key: Option<SortKey>) {
+        match key {
             Some(key) => {
                 self.heap[0].0 = key;
                 if self.rival == NONE || self.is_before(0, self.rival) {
@@ -190,6 +197,32 @@ impl Cursor for MemCursor {
             }
         }
         self.seek_forward(Bound::Excluded(&here.oldest()));
+        Ok(())
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        self.next_key()?;
+        let is_dead = |key: &SortKey| key.number() < below && key.kind() == Some(Kind::Delete);
+        let Some(&(mut dead, leader)) = self.heap.first().filter(|(key, _)| is_dead(key)) else {
+            return Ok(());
+        };
+        // The keys before both the limit and the rival's are those of the leader alone.
+        let limit = limit.map(|limit| self.probe(limit, u64::MAX));
+        let rival = self.heap.get(self.rival).map(|(key, _)| key.newest());
+        let end = limit.into_iter().chain(rival).min();
+        if end.is_some_and(|end| dead >= end) {
+            return Ok(());
+        }
+        let stop = loop {
+            let next = self.sources[leader].step(self.window, true);
+            match next {
+                Some(key) if end.is_some_and(|end| key >= end) => break next,
+                Some(key) if is_dead(&key) => dead = key,
+                Some(key) if key.same_key(&dead) => {}
+                _ => break next,
+            }
+        };
+        self.replace_root(stop);
         Ok(())
     }
 

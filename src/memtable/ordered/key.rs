@@ -94,6 +94,11 @@ impl SortKey {
         Self { number: 0, ..*self }
     }
 
+    /// A probe that comes before all versions of this key.
+    pub(super) fn newest(&self) -> Self {
+        Self { number: u64::MAX, ..*self }
+    }
+
     /// Whether the entry has an expiry.
     #[inline]
     pub(super) fn has_expiry(&self) -> bool {
