@@ -72,7 +72,13 @@ static void seeks_land_where_they_say(const char *dir) {
     seek_is(it, LSM_SEEK_LAST, "", 'f');
     seek_is(it, LSM_SEEK_GE, "d", 'd');
     seek_is(it, LSM_SEEK_GE, "e", 'f');
+    /* After the end it stands outside, on the side where it looked. */
     seek_is(it, LSM_SEEK_GE, "g", '-');
+    prev_is(it, 'f');
+    seek_is(it, LSM_SEEK_LT, "b", '-');
+    next_is(it, 'b');
+    seek_is(it, LSM_SEEK_GE, "g", '-');
+    next_is(it, '-');
     prev_is(it, 'f');
     seek_is(it, LSM_SEEK_GT, "d", 'f');
     seek_is(it, LSM_SEEK_GT, "f", '-');
@@ -191,6 +197,13 @@ static void packed_reads_fill_a_page_and_go_on(const char *dir) {
     next_is(it, 'f');
     EXPECT_RC(lsm_iter_read(it, LSM_DIR_FORWARD, 1, page, 1, &used, &count, &err), LSM_BUFFER_SMALL);
     prev_is(it, 'e');
+    /* What a seek has shown is not packed again. */
+    seek_is(it, LSM_SEEK_GE, "c", 'c');
+    OK(lsm_iter_read(it, LSM_DIR_FORWARD, 1, page, 64, &used, &count, &err));
+    EXPECT(count == 1 && page[8] == 'd');
+    seek_is(it, LSM_SEEK_LT, "c", 'b');
+    OK(lsm_iter_read(it, LSM_DIR_FORWARD, 1, page, 64, &used, &count, &err));
+    EXPECT(count == 1 && page[8] == 'c');
     EXPECT_RC(lsm_iter_read(it, 0, 1, page, 64, &used, &count, &err), LSM_E_INVALID);
     EXPECT_RC(lsm_iter_read(it, 2, 1, page, 64, &used, &count, &err), LSM_E_INVALID);
     lsm_iter_close(it);

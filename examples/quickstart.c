@@ -414,7 +414,7 @@ static void survive(const char *directory) {
     printf("5. Crash: a child process with %d writing threads killed itself (SIGKILL) in the middle\n"
            "   of its writes. lsmer had acknowledged %llu batches, counted outside the database.\n"
            "   Reopened in %.1f ms: all %llu are there, each whole in both of its keyspaces, and %llu\n"
-           "   that was written but not yet acknowledged.\n\n",
+           "   more, written but not yet acknowledged.\n\n",
            WRITERS, total(acknowledged), took * 1e3, total(acknowledged), extra);
     lsm_ks_release(left);
     lsm_ks_release(right);

@@ -66,7 +66,7 @@
 #define LSM_OK 0
 
 /**
- * The key, or the keyspace, is absent: normal news, not an error.
+ * The key is absent: normal news, not an error.
  */
 #define LSM_NOT_FOUND 1
 
@@ -96,7 +96,7 @@
 #define LSM_E_CLOSED (-2)
 
 /**
- * The call would stall (LSM_W_NOSTALL) or a memory budget is reached; retryable.
+ * The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself; retryable.
  */
 #define LSM_E_BUSY (-3)
 
@@ -326,6 +326,12 @@
 #define LSM_H_POISONED 2u
 
 /**
+ * lsm_health.state: reads work; writes or background work fail at present, for the cause that
+ * lsm_health_get tells (a full disk, say), and go on by themselves when it has passed.
+ */
+#define LSM_H_DEGRADED 3u
+
+/**
  * lsm_error.flags: the same call may succeed later without a change.
  */
 #define LSM_ERR_RETRYABLE 1u
@@ -438,7 +444,8 @@ typedef struct lsm_env_opts {
      */
     uint32_t threads;
     /**
-     * Bytes for write buffers, cache, filters and indexes together; 0: 512 MiB.
+     * Bytes for write buffers, cache, filters and indexes together, at least 65536; 0: 512 MiB. A
+     * write buffer may take half of it at most, one write all of it.
      */
     uint64_t memory_budget;
     /**
@@ -602,7 +609,8 @@ typedef struct lsm_open_opts {
      */
     uint32_t format;
     /**
-     * Bytes of one write buffer and its log file; 0: 64 MiB.
+     * Bytes of one write buffer and its log file: 4096 to 1 GiB, and at most half of the
+     * environment's memory budget; 0: 64 MiB.
      */
     uint64_t write_buffer_bytes;
     /**
@@ -614,7 +622,8 @@ typedef struct lsm_open_opts {
      */
     uint64_t feed_retain_secs;
     /**
-     * Writes are refused while fewer bytes are free on the file system; 0: no such limit.
+     * While fewer bytes are free on the file system no new log or table is begun, so writes are
+     * refused with LSM_E_NO_SPACE when the write buffer in use is full; 0: no such limit.
      */
     uint64_t low_space_bytes;
     /**
@@ -652,7 +661,7 @@ typedef struct lsm_ks_opts {
      */
     uint32_t compaction;
     /**
-     * Tenths of filter bits for each key, up to 1000, or LSM_FILTER_NONE; 0: 100.
+     * Tenths of filter bits for each key, up to 640, or LSM_FILTER_NONE; 0: 100.
      */
     uint32_t filter_bits_x10;
     /**
@@ -848,7 +857,8 @@ lsm_rc lsm_env_create(const struct lsm_env_opts *o,
 LSM_API void lsm_env_release(struct lsm_env *env);
 
 /**
- * Opens the database in the directory `path`, creating it if it is absent. `o` may be NULL.
+ * Opens the database in the directory `path`, creating it, and the directories above it, if they
+ * are absent (mode 700; not with LSM_O_MUST_EXIST). `o` may be NULL.
  *
  * - Threads: any.
  * - Owns: the caller owns *out; lsm_close gives it back. Takes the context of the hooks.
@@ -866,7 +876,8 @@ lsm_rc lsm_open(const char *path,
 
 /**
  * Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
- * borrowed from them stay valid until the child is moved or closed. NULL is LSM_OK. `flags` is 0
+ * borrowed from them stay valid until the child is moved or closed. What is in the log stays there
+ * for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags` is 0
  * or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of LSM_CLOSE_STRICT,
  * LSM_E_INVALID and LSM_E_FORKED.
  *
@@ -877,7 +888,10 @@ lsm_rc lsm_open(const char *path,
  * - Errors: LSM_E_CLOSED, LSM_E_BUSY (number of children in detail0), LSM_E_IO, LSM_E_NO_SPACE
  *   (the last sync failed), LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_FORKED.
  */
-LSM_API lsm_rc lsm_close(struct lsm_db *db, uint32_t flags, struct lsm_error *err);
+LSM_API
+lsm_rc lsm_close(struct lsm_db *db,
+                 uint32_t flags,
+                 struct lsm_error *err);
 
 /**
  * Removes the files of the database in the directory `path`, then the directory if nothing else
@@ -893,7 +907,7 @@ LSM_API lsm_rc lsm_close(struct lsm_db *db, uint32_t flags, struct lsm_error *er
 LSM_API lsm_rc lsm_destroy(const char *path, struct lsm_error *err);
 
 /**
- * Opens the keyspace `name` (NUL-terminated UTF-8), creating it if it is absent. "default" always
+ * Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent. "default" always
  * exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace has the default
  * options and an old one keeps its own; else they hold for tables written from now on.
  *
@@ -913,7 +927,8 @@ lsm_rc lsm_ks_open(struct lsm_db *db,
 
 /**
  * Drops the keyspace `name` and everything in it. Handles to it answer LSM_E_INVALID from then
- * on; a keyspace created later by that name is another one. "default" cannot be dropped.
+ * on, and so do reads of it through cursors and snapshots that are older, and batches that name
+ * it; a keyspace created later by that name is another one. "default" cannot be dropped.
  *
  * - Threads: any.
  * - Owns: nothing.
@@ -967,7 +982,7 @@ LSM_API uint32_t lsm_ks_id(const struct lsm_ks *ks);
 
 /**
  * Copies the value of a key into `buf` and its length into *vlen. buf NULL and cap 0 only ask for
- * the length; any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
+ * the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
  * was. `ks` and `o` may be NULL.
  *
  * - Threads: any.
@@ -1020,7 +1035,9 @@ lsm_rc lsm_get_pinned(struct lsm_db *db,
 LSM_API void lsm_pin_release(struct lsm_pin *pin);
 
 /**
- * Gives a key a value. `ks` and `o` may be NULL.
+ * Gives a key a value. `ks` and `o` may be NULL. A key has up to 65,535 bytes, a value up to 1 GiB
+ * and what the memory budget allows (LSM_E_NOMEM). LSM_E_TIMEOUT: deadline_ns ran out; LSM_E_BUSY:
+ * LSM_W_NOSTALL, or waiting would be in vain because this program itself holds the room.
  *
  * - Threads: any.
  * - Owns: nothing; key and value are copied.
@@ -1148,7 +1165,8 @@ LSM_API void lsm_batch_clear(struct lsm_batch *b);
 
 /**
  * Keeps this moment readable: every write acknowledged before is seen through it, none that
- * begins after. *seq becomes its position. `seq` may be NULL.
+ * begins after. *seq becomes its position. `seq` may be NULL. Only dropping a keyspace takes its
+ * data from snapshots, too.
  *
  * - Threads: any.
  * - Owns: the caller owns *out; lsm_snapshot_release gives it back.
@@ -1198,7 +1216,9 @@ lsm_rc lsm_iter_open(struct lsm_db *db,
 
 /**
  * Moves a cursor to the entry that `how` (LSM_SEEK_*) and, but for FIRST and LAST, the key name;
- * within the bounds. LSM_END when there is none. `k` and `v` may be NULL.
+ * within the bounds. LSM_END when there is none; the cursor then stands outside on the side where
+ * it looked: before the first entry after LT, LE and LAST, behind the last after GE, GT and FIRST.
+ * `k` and `v` may be NULL.
  *
  * - Threads: one at a time.
  * - Owns: nothing.
@@ -1249,11 +1269,13 @@ lsm_rc lsm_iter_prev(struct lsm_iter *it,
                      struct lsm_error *err);
 
 /**
- * Moves a cursor over up to `max` entries (0: as many as fit) in direction `dir` (LSM_DIR_*) and
- * packs them into `buf`: u32 key length, u32 value length, key, value; little-endian, unaligned.
+ * Moves a cursor over up to `max` entries (0: as many as fit) in direction `dir` (LSM_DIR_*), as
+ * lsm_iter_next or lsm_iter_prev would, and packs them into `buf`: u32 key length, u32 value length, key, value; little-endian, unaligned.
  * *used becomes the bytes and *count the entries. LSM_OK: go on calling. LSM_END: that was all;
  * the entries counted are valid. LSM_BUFFER_SMALL: the next entry alone needs *used bytes; *count
- * is 0 and the cursor has not moved.
+ * is 0 and the cursor has not moved. The entry that lsm_iter_seek has shown is behind the cursor
+ * and not packed again: to read pages from a key on, open the cursor with it as lower bound and do
+ * not seek, or seek with LSM_SEEK_LT (with LSM_SEEK_GT backward).
  *
  * - Threads: one at a time.
  * - Owns: nothing.
@@ -1312,7 +1334,7 @@ lsm_rc lsm_scan(struct lsm_db *db,
 /**
  * Makes every write that ends at or below `up_to_seq` survive power loss (0: every write that
  * returned before this call). *durable_seq becomes the position up to which all does.
- * `durable_seq` may be NULL.
+ * `durable_seq` may be NULL. LSM_D_NONE writes are not in the log: only lsm_flush saves them.
  *
  * - Threads: any.
  * - Owns: nothing.
@@ -1328,14 +1350,14 @@ lsm_rc lsm_sync(struct lsm_db *db,
 
 /**
  * Writes everything that is in memory now into synced tables, LSM_D_NONE writes too. `ks` may be
- * NULL; keyspaces share the memory, so all are written. `flags` is 0.
+ * NULL; keyspaces share the memory, so all are written. `flags` is 0. The caller's thread does it,
+ * also while background work is paused.
  *
  * - Threads: any.
  * - Owns: nothing.
  * - Valid until: -
  * - Blocks: until the tables are durable.
- * - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY (background work is
- *   paused), LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
+ * - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
  */
 LSM_API
 lsm_rc lsm_flush(struct lsm_db *db,
@@ -1366,8 +1388,10 @@ lsm_rc lsm_compact(struct lsm_db *db,
                    struct lsm_error *err);
 
 /**
- * Steers background work: LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE. `timeout_ns` is for the
- * last: 0 does not wait, UINT64_MAX waits for ever.
+ * Steers background work: LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE. `timeout_ns` bounds
+ * the wait of the first and the last: 0 does not wait, UINT64_MAX waits for ever. A pause that ran
+ * out of time holds all the same. Pauses are counted: each needs its resume. They
+ * hold back the background only; lsm_flush and lsm_compact still do their work.
  *
  * - Threads: any.
  * - Owns: nothing.
@@ -1384,7 +1408,7 @@ lsm_rc lsm_background(struct lsm_db *db,
 
 /**
  * Tells how the database is doing. The caller sets out->struct_size. `bg_error` may be NULL; on
- * LSM_OK it is written too: the cause that stopped writes, or code 0.
+ * LSM_OK it is written too: the cause of LSM_H_POISONED or LSM_H_DEGRADED, or code 0.
  *
  * - Threads: any.
  * - Owns: nothing.

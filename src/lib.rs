@@ -4,8 +4,6 @@
 //! see only [`capi`]; Rust programs use [`LsmIndex`]. Modules name only modules of a lower rank;
 //! `tidy` holds the table and tests it.
 
-#![expect(dead_code, unused_imports, reason = "the parts are being joined")]
-
 pub(crate) mod base;
 pub(crate) mod batch;
 pub(crate) mod cache;

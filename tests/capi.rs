@@ -35,6 +35,7 @@ use Weight::{Forks, Heavy, Light};
 const PROGRAMS: &[(&str, Weight)] = &[
     ("open", Light),
     ("get_put", Light),
+    ("room", Light),
     ("batch", Light),
     ("iter", Light),
     ("scan", Light),

@@ -13,6 +13,7 @@ mod crash;
 mod crud;
 #[path = "index/parameters.rs"]
 mod parameters;
+#[cfg(not(loom))] // tokio does not build under loom.
 #[path = "index/tasks.rs"]
 mod tasks;
 #[path = "index/ticks.rs"]

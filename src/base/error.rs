@@ -127,6 +127,12 @@ impl Error {
         error
     }
 
+    /// The same error with another code.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.detail_mut().kind = kind;
+        self
+    }
+
     /// The same error with a place in a file.
     pub(crate) fn at(mut self, file_id: u64, offset: u64) -> Self {
         let detail = self.detail_mut();

@@ -14,7 +14,5 @@ pub(crate) const WRITE_BUFFER_BYTES_MIN: u64 = 4 << 10;
 pub(crate) const WRITE_BUFFER_BYTES_MAX: u64 = 1 << 30;
 /// Levels of the tree.
 pub(crate) const LEVEL_COUNT: usize = 7;
-/// Every record and entry in log and memory begins at a multiple of this.
-pub(crate) const ALIGN: usize = 8;
 /// Positions stay below this, so that the top bit of a word can mark it sealed.
 pub(crate) const LSN_MAX: u64 = 1 << 62;

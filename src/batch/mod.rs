@@ -103,11 +103,6 @@ pub(crate) fn check_supported(op: &Op<'_>) -> Result<()> {
     }
 }
 
-/// `Invalid` when a key or value is longer than its limit, or a delete has a value.
-pub(crate) fn check_limits(op: &Op<'_>) -> Result<()> {
-    check_lengths(op.kind, op.key.len(), op.value.len()).map_err(Flaw::into_error)
-}
-
 /// Appends the packed form of `op`, whose limits the caller has checked.
 pub(crate) fn push_op(out: &mut Vec<u8>, op: &Op<'_>) {
     out.extend_from_slice(&op_head(op));

@@ -67,7 +67,7 @@ fn read_against_eviction(readers: usize) {
     let others: Vec<_> = (0..readers)
         .map(|_| {
             let model = model.clone();
-            thread::spawn(move || drop(model.read()))
+            thread::spawn(move || model.read().is_some())
         })
         .collect();
 
@@ -75,7 +75,7 @@ fn read_against_eviction(readers: usize) {
 
     assert!(seen.is_none_or(|byte| byte == 1 || byte == 2));
     evictor.join().unwrap();
-    others.into_iter().for_each(|reader| reader.join().unwrap());
+    others.into_iter().for_each(|reader| _ = reader.join().unwrap());
     assert!(model.slot.claim(), "resident and pinned by nobody");
 }
 

@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 
 use super::bytes::{self, Out};
 use super::constants::{
-    LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE, LSM_H_OK, LSM_H_POISONED, LSM_H_READONLY,
-    LSM_OK, LSM_STATS_JSON, LSM_STATS_PROMETHEUS, LSM_STATS_TEXT,
+    LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE, LSM_H_DEGRADED, LSM_H_OK, LSM_H_POISONED,
+    LSM_H_READONLY, LSM_OK, LSM_STATS_JSON, LSM_STATS_PROMETHEUS, LSM_STATS_TEXT,
 };
 use super::guard::guard;
 use super::handle::Call;
@@ -19,7 +19,7 @@ use crate::engine::{Background, Health, HealthState, StatsFormat};
 
 /// Makes every write that ends at or below `up_to_seq` survive power loss (0: every write that
 /// returned before this call). *durable_seq becomes the position up to which all does.
-/// `durable_seq` may be NULL.
+/// `durable_seq` may be NULL. LSM_D_NONE writes are not in the log: only lsm_flush saves them.
 ///
 /// - Threads: any.
 /// - Owns: nothing.
@@ -35,7 +35,10 @@ pub unsafe extern "C" fn lsm_sync(
 ) -> lsm_rc {
     let body = |call: &Call| {
         let db = call.db(db)?;
-        let durable = db.open.engine.sync(Lsn(up_to_seq.min(LSN_MAX)))?;
+        if up_to_seq > LSN_MAX {
+            return Err(Error::invalid(format!("nothing can be written at {up_to_seq}")));
+        }
+        let durable = db.open.engine.sync(Lsn(up_to_seq))?;
         // SAFETY: the caller passes NULL or a writable pointer.
         unsafe { Out::wanted(durable_seq).set(durable.0) };
         Ok(LSM_OK)
@@ -45,14 +48,14 @@ pub unsafe extern "C" fn lsm_sync(
 }
 
 /// Writes everything that is in memory now into synced tables, LSM_D_NONE writes too. `ks` may be
-/// NULL; keyspaces share the memory, so all are written. `flags` is 0.
+/// NULL; keyspaces share the memory, so all are written. `flags` is 0. The caller's thread does it,
+/// also while background work is paused.
 ///
 /// - Threads: any.
 /// - Owns: nothing.
 /// - Valid until: -
 /// - Blocks: until the tables are durable.
-/// - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY (background work is
-///   paused), LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
+/// - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lsm_flush(
     db: *mut lsm_db,
@@ -111,8 +114,10 @@ pub unsafe extern "C" fn lsm_compact(
     unsafe { guard("lsm_compact", err, body) }
 }
 
-/// Steers background work: LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE. `timeout_ns` is for the
-/// last: 0 does not wait, UINT64_MAX waits for ever.
+/// Steers background work: LSM_BG_PAUSE, LSM_BG_RESUME, LSM_BG_WAIT_IDLE. `timeout_ns` bounds
+/// the wait of the first and the last: 0 does not wait, UINT64_MAX waits for ever. A pause that ran
+/// out of time holds all the same. Pauses are counted: each needs its resume. They
+/// hold back the background only; lsm_flush and lsm_compact still do their work.
 ///
 /// - Threads: any.
 /// - Owns: nothing.
@@ -145,7 +150,7 @@ pub unsafe extern "C" fn lsm_background(
 }
 
 /// Tells how the database is doing. The caller sets out->struct_size. `bg_error` may be NULL; on
-/// LSM_OK it is written too: the cause that stopped writes, or code 0.
+/// LSM_OK it is written too: the cause of LSM_H_POISONED or LSM_H_DEGRADED, or code 0.
 ///
 /// - Threads: any.
 /// - Owns: nothing.
@@ -254,6 +259,7 @@ fn exported(health: &Health, struct_size: u32) -> lsm_health {
             HealthState::Ok => LSM_H_OK,
             HealthState::ReadOnly => LSM_H_READONLY,
             HealthState::Poisoned => LSM_H_POISONED,
+            HealthState::Degraded => LSM_H_DEGRADED,
         },
         last_seq: health.last_seq.0,
         durable_seq: health.durable_seq.0,

@@ -168,12 +168,6 @@ impl Buffer {
         self.at.is_null()
     }
 
-    /// Bytes that it holds.
-    #[inline]
-    pub(super) fn cap(&self) -> usize {
-        self.cap
-    }
-
     /// Bytes appended so far.
     pub(super) fn used(&self) -> usize {
         self.used

@@ -8,7 +8,7 @@ pub const LSM_ABI: u32 = 1u32;
 
 /// Done.
 pub const LSM_OK: i32 = 0;
-/// The key, or the keyspace, is absent: normal news, not an error.
+/// The key is absent: normal news, not an error.
 pub const LSM_NOT_FOUND: i32 = 1;
 /// The scan has passed its last entry.
 pub const LSM_END: i32 = 2;
@@ -20,7 +20,7 @@ pub const LSM_PARTIAL: i32 = 4;
 pub const LSM_E_INVALID: i32 = -1;
 /// The handle or its database was closed: an error, never a crash.
 pub const LSM_E_CLOSED: i32 = -2;
-/// The call would stall (LSM_W_NOSTALL) or a memory budget is reached; retryable.
+/// The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself; retryable.
 pub const LSM_E_BUSY: i32 = -3;
 /// A conditional write lost; retryable.
 pub const LSM_E_CONFLICT: i32 = -4;
@@ -125,6 +125,9 @@ pub const LSM_H_OK: u32 = 0u32;
 pub const LSM_H_READONLY: u32 = 1u32;
 /// lsm_health.state: a failure stopped all writes until the database is opened again.
 pub const LSM_H_POISONED: u32 = 2u32;
+/// lsm_health.state: reads work; writes or background work fail at present, for the cause that
+/// lsm_health_get tells (a full disk, say), and go on by themselves when it has passed.
+pub const LSM_H_DEGRADED: u32 = 3u32;
 
 /// lsm_error.flags: the same call may succeed later without a change.
 pub const LSM_ERR_RETRYABLE: u32 = 1u32;

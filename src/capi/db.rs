@@ -14,7 +14,8 @@ use crate::base::options::EnvOptions;
 use crate::base::{Error, ErrorKind, Result};
 use crate::engine::{Db, Env, LogHook};
 
-/// Opens the database in the directory `path`, creating it if it is absent. `o` may be NULL.
+/// Opens the database in the directory `path`, creating it, and the directories above it, if they
+/// are absent (mode 700; not with LSM_O_MUST_EXIST). `o` may be NULL.
 ///
 /// - Threads: any.
 /// - Owns: the caller owns *out; lsm_close gives it back. Takes the context of the hooks.
@@ -60,7 +61,8 @@ pub unsafe extern "C" fn lsm_open(
 }
 
 /// Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
-/// borrowed from them stay valid until the child is moved or closed. NULL is LSM_OK. `flags` is 0
+/// borrowed from them stay valid until the child is moved or closed. What is in the log stays there
+/// for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags` is 0
 /// or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of LSM_CLOSE_STRICT,
 /// LSM_E_INVALID and LSM_E_FORKED.
 ///

@@ -12,7 +12,7 @@ use super::types::{lsm_db, lsm_error, lsm_ks, lsm_ks_opts, lsm_rc};
 use crate::base::KeyspaceId;
 use crate::base::coding::len_u32;
 
-/// Opens the keyspace `name` (NUL-terminated UTF-8), creating it if it is absent. "default" always
+/// Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent. "default" always
 /// exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace has the default
 /// options and an old one keeps its own; else they hold for tables written from now on.
 ///
@@ -50,7 +50,8 @@ pub unsafe extern "C" fn lsm_ks_open(
 }
 
 /// Drops the keyspace `name` and everything in it. Handles to it answer LSM_E_INVALID from then
-/// on; a keyspace created later by that name is another one. "default" cannot be dropped.
+/// on, and so do reads of it through cursors and snapshots that are older, and batches that name
+/// it; a keyspace created later by that name is another one. "default" cannot be dropped.
 ///
 /// - Threads: any.
 /// - Owns: nothing.

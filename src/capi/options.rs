@@ -209,9 +209,9 @@ pub(super) fn keyspace(o: &lsm_ks_opts) -> Result<KeyspaceOptions> {
     match o.filter_bits_x10 {
         0 => {}
         LSM_FILTER_NONE => out.filter_bits_x10 = 0,
-        bits @ 1..=1000 => out.filter_bits_x10 = bits,
+        bits @ 1..=640 => out.filter_bits_x10 = bits,
         bits => {
-            let text = format!("lsm_ks_opts.filter_bits_x10 is {bits}; at most 1000");
+            let text = format!("lsm_ks_opts.filter_bits_x10 is {bits}; at most 640");
             return Err(Error::invalid(text));
         }
     }

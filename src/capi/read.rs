@@ -11,7 +11,7 @@ use super::options;
 use super::types::{lsm_db, lsm_error, lsm_ks, lsm_pin, lsm_rc, lsm_read_opts, lsm_slice};
 
 /// Copies the value of a key into `buf` and its length into *vlen. buf NULL and cap 0 only ask for
-/// the length; any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
+/// the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
 /// was. `ks` and `o` may be NULL.
 ///
 /// - Threads: any.

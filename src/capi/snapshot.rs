@@ -9,7 +9,8 @@ use super::handle::{self, Call, SnapshotObject};
 use super::types::{lsm_db, lsm_error, lsm_rc, lsm_snapshot};
 
 /// Keeps this moment readable: every write acknowledged before is seen through it, none that
-/// begins after. *seq becomes its position. `seq` may be NULL.
+/// begins after. *seq becomes its position. `seq` may be NULL. Only dropping a keyspace takes its
+/// data from snapshots, too.
 ///
 /// - Threads: any.
 /// - Owns: the caller owns *out; lsm_snapshot_release gives it back.

@@ -67,7 +67,8 @@ pub struct lsm_env_opts {
     pub struct_size: u32,
     /// Background threads, 1 to 64; 0: 2.
     pub threads: u32,
-    /// Bytes for write buffers, cache, filters and indexes together; 0: 512 MiB.
+    /// Bytes for write buffers, cache, filters and indexes together, at least 65536; 0: 512 MiB. A
+    /// write buffer may take half of it at most, one write all of it.
     pub memory_budget: u64,
     /// Bytes a second that background work may write; 0: no limit.
     pub io_bytes_per_sec: u64,
@@ -93,13 +94,15 @@ pub struct lsm_open_opts {
     pub durability: u32,
     /// Must be 0.
     pub format: u32,
-    /// Bytes of one write buffer and its log file; 0: 64 MiB.
+    /// Bytes of one write buffer and its log file: 4096 to 1 GiB, and at most half of the
+    /// environment's memory budget; 0: 64 MiB.
     pub write_buffer_bytes: u64,
     /// Must be 0.
     pub feed_retain_bytes: u64,
     /// Must be 0.
     pub feed_retain_secs: u64,
-    /// Writes are refused while fewer bytes are free on the file system; 0: no such limit.
+    /// While fewer bytes are free on the file system no new log or table is begun, so writes are
+    /// refused with LSM_E_NO_SPACE when the write buffer in use is full; 0: no such limit.
     pub low_space_bytes: u64,
     /// Callbacks; NULL: none.
     pub hooks: *const lsm_hooks,
@@ -121,7 +124,7 @@ pub struct lsm_ks_opts {
     pub compression: u32,
     /// Must be 0.
     pub compaction: u32,
-    /// Tenths of filter bits for each key, up to 1000, or LSM_FILTER_NONE; 0: 100.
+    /// Tenths of filter bits for each key, up to 640, or LSM_FILTER_NONE; 0: 100.
     pub filter_bits_x10: u32,
     /// Bytes of one data block before compression, 64 to 1048576; 0: 4096.
     pub block_bytes: u32,

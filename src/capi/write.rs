@@ -9,7 +9,9 @@ use super::handle::Call;
 use super::options;
 use super::types::{lsm_db, lsm_error, lsm_ks, lsm_rc, lsm_write_opts};
 
-/// Gives a key a value. `ks` and `o` may be NULL.
+/// Gives a key a value. `ks` and `o` may be NULL. A key has up to 65,535 bytes, a value up to 1 GiB
+/// and what the memory budget allows (LSM_E_NOMEM). LSM_E_TIMEOUT: deadline_ns ran out; LSM_E_BUSY:
+/// LSM_W_NOSTALL, or waiting would be in vain because this program itself holds the room.
 ///
 /// - Threads: any.
 /// - Owns: nothing; key and value are copied.

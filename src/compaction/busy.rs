@@ -50,13 +50,9 @@ impl Busy {
     }
 
     /// Whether nothing runs.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
-    }
-
-    /// Jobs that run.
-    pub(crate) fn len(&self) -> usize {
-        self.jobs.len()
     }
 
     /// Whether a job reads this section.

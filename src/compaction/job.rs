@@ -1,5 +1,6 @@
 //! A job: inputs that belong together, and where the result goes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Busy, PickOptions};
@@ -22,6 +23,18 @@ pub(crate) enum Reason {
     Waste,
     /// Somebody asked for it.
     Manual,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Level0 => "level 0 has many sections",
+            Self::Size => "the level is too large",
+            Self::Tombstones => "most of it is tombstones",
+            Self::Waste => "most of the file is dead",
+            Self::Manual => "somebody asked for it",
+        })
+    }
 }
 
 /// One compaction to be run. It holds its inputs: their files stay until it is dropped.
@@ -91,11 +104,6 @@ impl Job {
     /// The sections that go, with their levels.
     pub(crate) fn inputs(&self) -> &[(Level, Section)] {
         &self.inputs
-    }
-
-    /// Bytes of these sections.
-    pub(crate) fn input_bytes(&self) -> u64 {
-        self.inputs.iter().map(|(_, section)| section.meta().bytes).sum()
     }
 
     /// The level of the result.

@@ -29,22 +29,14 @@ const WASTE_BYTES_MIN: u64 = 64 << 10;
 pub(crate) struct PickOptions {
     /// How levels are sized.
     pub(crate) sizes: LevelSizes,
-    /// Length at which an output table is finished, in bytes. Default: 64 MiB.
+    /// Length at which an output table is finished, in bytes.
     pub(crate) target_file_bytes: u64,
-    /// Bytes that one job takes from its upper level, about. Default: 1 GiB.
+    /// Bytes that one job takes from its upper level, about.
     pub(crate) job_bytes_max: u64,
     /// The oldest position at which anybody reads: tombstones below it may be needless.
     pub(crate) oldest: Lsn,
     /// Sections in level 0 that are worth a job in quiet times; none when it is not quiet.
     pub(crate) quiet: Option<usize>,
-}
-
-impl PickOptions {
-    /// The defaults, for readers no older than `oldest`.
-    pub(crate) fn new(oldest: Lsn) -> Self {
-        let sizes = LevelSizes::default();
-        Self { sizes, target_file_bytes: 64 << 20, job_bytes_max: 1 << 30, oldest, quiet: None }
-    }
 }
 
 /// The most urgent job that may run beside those of `busy`; none if nothing is due.

@@ -22,7 +22,7 @@ use crate::merge::{MergeCursor, Retain};
 use crate::version::{LevelCursor, Run, Section, Tables};
 use crate::vfs::Dir;
 
-/// Entries between two looks at the cancel flag.
+/// Entries between two looks at the cancel flag and at other work.
 const CHECK_ENTRIES: u64 = 256;
 
 /// What a job needs of the engine.
@@ -45,6 +45,8 @@ pub(crate) struct Context<'a> {
     pub(crate) cancelled: &'a AtomicBool,
     /// Told how many bytes were written since the last time; may wait, to keep to a rate.
     pub(crate) throttle: &'a dyn Fn(u64),
+    /// Called every few hundred entries, for what cannot wait until the job is done.
+    pub(crate) between: &'a dyn Fn(),
 }
 
 /// What a job has done: an edit to be installed, or to be discarded.
@@ -140,8 +142,11 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
     let (mut read, mut written) = (0, 0);
     inputs.seek_first()?;
     while let Some(entry) = inputs.entry() {
-        if read % CHECK_ENTRIES == 0 && context.cancelled.load(Ordering::Relaxed) {
-            return Err(cancelled());
+        if read % CHECK_ENTRIES == 0 {
+            if context.cancelled.load(Ordering::Relaxed) {
+                return Err(cancelled());
+            }
+            (context.between)();
         }
         read += 1;
         let is_new_key = retain.key() != Some(entry.key) || mutant("split_key_over_tables");

@@ -38,7 +38,10 @@ impl Db {
     pub(super) fn close_now(&self) -> Result<()> {
         let mut outcome = Ok(());
         if self.is_live() && self.poison.check().is_ok() && self.unflushed_bytes() > FLUSH_BYTES {
-            outcome = self.flush();
+            // What cannot be flushed stays in the log, and the log decides.
+            if let Err(error) = self.flush() {
+                self.log(LogLevel::Warn, || format!("not flushed before the close: {error}"));
+            }
         }
         if self.life.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             return Err(Error::closed());

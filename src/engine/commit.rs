@@ -133,17 +133,24 @@ impl Db {
                     self.fill(active, slot, write, &guard);
                     return Ok(Filled { end, mapped_base: active.mapped_base() });
                 }
-                Reserve::Full(_) if Self::is_oversized(active, write.bytes, &guard) => {
-                    drop(guard);
-                    return self.commit_oversized(write.bytes, options, |g, slot, guard| {
-                        self.fill(g, slot, write, guard);
-                    });
+                Reserve::Full(tail) => {
+                    self.check_fits(write.bytes)?;
+                    if Self::is_oversized(active, write.bytes, &guard) {
+                        drop(guard);
+                        return self.commit_oversized(write.bytes, options, |g, slot, guard| {
+                            self.fill(g, slot, write, guard);
+                        });
+                    }
+                    if !self.seal(active, tail, &guard)? {
+                        drop(guard);
+                        self.wait_for_next(options)?;
+                    }
                 }
-                Reserve::Full(tail) if self.seal(active, tail, &guard)? => {}
-                Reserve::Sealed(end) if self.install_next(active, end, &guard)? => {}
-                Reserve::Full(_) | Reserve::Sealed(_) => {
-                    drop(guard);
-                    self.wait_for_next(options)?;
+                Reserve::Sealed(end) => {
+                    if !self.install_next(active, end, &guard)? {
+                        drop(guard);
+                        self.wait_for_next(options)?;
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::db::{Db, LogLevel};
 use crate::base::{Error, ErrorKind, KeyspaceId, Result};
-use crate::compaction::{self, Busy, BusyId, Context, Job, PickOptions, RangePick};
+use crate::compaction::{self, Busy, BusyId, Context, Job, Outcome, PickOptions, RangePick};
 use crate::mem::epoch;
 use crate::version::{LevelSizes, Version};
 
@@ -21,8 +21,6 @@ pub(crate) enum Background {
     Resume,
     /// Wait until no flush or compaction runs or is due.
     WaitIdle,
-    /// Abandon running compactions; they start anew later.
-    Cancel,
 }
 
 /// Which files compactions under way use.
@@ -128,10 +126,21 @@ impl Db {
             horizon,
             cancelled,
             throttle: &throttle,
+            between: &|| self.between_entries(),
         };
+        let (sections, level) = (job.inputs().len(), job.output_level().0);
+        self.log(LogLevel::Debug, || {
+            format!("compacting {sections} sections to level {level}: {}", job.reason())
+        });
         let outcome = compaction::run(job, &context)?;
         match self.install_if_current(outcome.edit.clone()) {
-            Ok(true) => {}
+            Ok(true) => self.log(LogLevel::Info, || {
+                let Outcome { entries_in, entries_out, bytes_out, .. } = &outcome;
+                format!(
+                    "compacted {sections} sections to level {level}: {entries_in} entries read, \
+                     {entries_out} and {bytes_out} bytes written"
+                )
+            }),
             // The keyspace was dropped meanwhile.
             Ok(false) => outcome.discard(&*self.dir),
             Err(error) => {
@@ -226,12 +235,6 @@ impl Db {
                 let done = self.wait_done(timeout_ns, || self.is_idle());
                 self.jobs.idle_waiters.fetch_sub(1, Ordering::Relaxed);
                 done
-            }
-            Background::Cancel => {
-                for cancelled in &self.compaction.lock().running {
-                    cancelled.store(true, Ordering::Relaxed);
-                }
-                Ok(())
             }
         }
     }

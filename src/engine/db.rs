@@ -187,11 +187,6 @@ impl Db {
             hook(level, &text());
         }
     }
-
-    /// The environment it was opened in.
-    pub(crate) fn env(&self) -> &Arc<Env> {
-        &self.env
-    }
 }
 
 impl Drop for Db {

@@ -17,6 +17,9 @@ use crate::mem::epoch;
 use crate::merge::Retain;
 use crate::sstable::TableBuilder;
 
+/// Entries between two looks at what writers need.
+const CHECK_ENTRIES: u64 = 256;
+
 impl Db {
     /// Moves everything that is visible now into tables, and returns when it is there.
     ///
@@ -156,7 +159,12 @@ impl Db {
                 let mut cursor = source.cursor(id, end)?;
                 cursor.seek_first()?;
                 let mut unpaid = builder.file_bytes_so_far();
+                let mut read = 0_u64;
                 while let Some(entry) = cursor.entry() {
+                    read += 1;
+                    if read % CHECK_ENTRIES == 0 {
+                        self.between_entries();
+                    }
                     if retain.keep(&entry) {
                         builder.add(&entry)?;
                     }

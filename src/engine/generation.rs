@@ -263,14 +263,6 @@ impl Sealed {
         }
     }
 
-    /// Memory that dropping it will free.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        match self {
-            Self::Generation(generation) => generation.memtable.memory_bytes() as u64,
-            Self::Replayed(log) => log.entries.memory_bytes() as u64,
-        }
-    }
-
     /// The number of its log file, if it has one.
     pub(super) fn log_number(&self) -> Option<FileNumber> {
         match self {

@@ -37,6 +37,8 @@ pub(crate) enum HealthState {
     ReadOnly = 1,
     /// A failure stopped it; reopen it.
     Poisoned = 2,
+    /// Writes or background work fail for a cause that may pass.
+    Degraded = 3,
 }
 
 /// How a database is doing.
@@ -99,16 +101,19 @@ fn table_bytes(version: &Version) -> u64 {
 impl Db {
     /// How the database is doing. Works on a poisoned one too.
     pub(crate) fn health(&self) -> Health {
+        let passing = self.background_error.lock().clone();
         let state = if self.options.read_only {
             HealthState::ReadOnly
         } else if self.poison.check().is_err() {
             HealthState::Poisoned
+        } else if passing.is_some() {
+            HealthState::Degraded
         } else {
             HealthState::Ok
         };
         let now = self.env.os.monotonic_ns();
         let (_, oldest) = self.snapshots.oldest();
-        let cause = self.poison.cause().or_else(|| self.background_error.lock().clone());
+        let cause = self.poison.cause().or(passing);
         Health {
             state,
             last_seq: self.visible(),

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use super::db::Db;
 use super::generation::Generation;
-use crate::base::coding::u32_of;
+use crate::base::Result;
 use crate::base::mutant::mutant;
-use crate::base::{Lsn, Result};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
-use crate::memtable::{Reserve, Slot};
-use crate::record::{self, HEADER_BYTES, Header, RecordKind};
+use crate::memtable::Slot;
+use crate::record::{self, HEADER_BYTES};
 
 impl Db {
     /// Syncs, appends a mark that says so, and syncs that. Nothing if the last record is a mark.
@@ -30,14 +29,15 @@ impl Db {
         let end = {
             let guard = epoch::pin();
             let active = Arc::clone(&self.state.load(&guard).active);
-            if active.base() == visible || active.memtable.tail() != visible.0 {
+            if active.base() == visible {
                 return Ok(());
             }
-            let Reserve::Done(slot) = active.memtable.reserve(HEADER_BYTES as u64) else {
-                return Ok(());
-            };
+            // Only there: a record in between would not be synced, and a mark behind it would
+            // prove that it was.
+            let slot = active.memtable.reserve_at(visible, HEADER_BYTES as u64);
+            let Some(slot) = slot else { return Ok(()) };
             let end = slot.lsn().plus(HEADER_BYTES as u64);
-            self.fill_mark(&active, slot);
+            Self::fill_mark(&active, slot);
             self.advance(&guard);
             end
         };
@@ -46,24 +46,13 @@ impl Db {
         self.ensure_synced(end)
     }
 
-    fn fill_mark(&self, generation: &Generation, mut slot: Slot<'_>) {
-        let header = Header {
-            length: u32_of(HEADER_BYTES),
-            entries: 0,
-            lsn: slot.lsn(),
-            synced: self.synced(),
-            completed: self.logged_position(generation).min(slot.lsn()),
-            kind: RecordKind::Mark,
-            flags: 0,
-            payload_crc: 0,
-        };
+    fn fill_mark(generation: &Generation, mut slot: Slot<'_>) {
         let salt = generation.segment.as_ref().map_or(0, |segment| segment.salt());
-        let words = record::encode_header(&header, salt);
+        let words = record::encode_mark(slot.lsn(), salt);
         if let Some(segment) = generation.segment.as_ref().filter(|s| s.is_mapped()) {
             segment.store_record(slot.place(), &words, &[]);
         }
         slot.header_mut().copy_from_slice(&words[4..]);
         slot.publish();
-        debug_assert!(header.synced <= Lsn(self.visible.load(Ordering::Relaxed)));
     }
 }

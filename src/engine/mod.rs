@@ -52,7 +52,6 @@ pub(crate) use compact::Background;
 pub(crate) use db::{Db, LogHook, LogLevel};
 pub(crate) use env::Env;
 pub(crate) use health::{Health, HealthState, StatsFormat};
-pub(crate) use keyspace::Keyspace;
 pub(crate) use read::{Pinned, ReadOptions};
 pub(crate) use scan::{Iter, SeekHow};
 pub(crate) use snapshot::Snapshot;

@@ -16,8 +16,22 @@ use crate::wal::{Place, SEGMENT_HEAD_BYTES, Segment, SegmentSpec};
 
 /// Bytes of the first generation of a database, where the option allows as much.
 pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
-/// Pages are brought into memory this far ahead of the writers.
-const POPULATE_BYTES: u64 = 1 << 20;
+/// Pages are brought into memory this far ahead of the writers at most: a huge page, which a writer
+/// would need some 200 us to zero.
+const POPULATE_BYTES: u64 = 2 << 20;
+/// And at least this far.
+const POPULATE_BYTES_MIN: u64 = 64 << 10;
+/// A database that has nothing to flush gets a generation so small even beyond the budget for write
+/// buffers, so that it is never starved by others that sit on theirs,
+const SMALL_CAPACITY: u64 = 64 << 10;
+/// as long as all that does not exceed the memory budget by more than this part of it.
+const OVERDRAFT: u64 = 4;
+
+/// How far ahead of its writers a generation of `capacity` is populated: small ones belong to small
+/// or idle databases, of which there may be hundreds.
+fn populate_bytes(capacity: u64) -> u64 {
+    (capacity / 8).clamp(POPULATE_BYTES_MIN, POPULATE_BYTES).min(capacity) & !4095
+}
 
 impl Db {
     /// Prepares a successor of the active generation, if it has none and there is room.
@@ -25,12 +39,17 @@ impl Db {
     /// Returns whether it did.
     pub(super) fn prepare_next(&self) -> Result<bool> {
         let Some(_one) = self.jobs.preparing.try_lock() else { return Ok(false) };
+        self.prepare_locked()
+    }
+
+    /// The same for the holder of `preparing`.
+    pub(super) fn prepare_locked(&self) -> Result<bool> {
         if self.check_writable().is_err() || self.has_next() {
             return Ok(false);
         }
         let option = self.options.write_buffer_bytes;
-        let capacity = self.next_capacity.load(Ordering::Relaxed).min(option);
-        let Some(charge) = self.charge(capacity) else { return Ok(false) };
+        let wanted = self.next_capacity.load(Ordering::Relaxed).min(option);
+        let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
         let generation = match self.build(capacity, false, charge) {
             Ok(generation) => generation,
             Err(error) => {
@@ -44,7 +63,7 @@ impl Db {
             self.poison(error.clone());
             return Err(error);
         }
-        self.next_capacity.store((capacity * 2).min(option), Ordering::Relaxed);
+        self.next_capacity.store((wanted * 2).min(option), Ordering::Relaxed);
         let guard = epoch::pin();
         let active = &self.state.load(&guard).active;
         let empty = active.next.load(&guard);
@@ -83,14 +102,24 @@ impl Db {
     /// # Errors
     /// `NoMemory` when it cannot fit the budget; nothing is reserved then.
     pub(super) fn prepare_whole(&self, bytes: u64) -> Result<Arc<Generation>> {
+        self.check_fits(bytes)?;
         let capacity = bytes + SEAL_BYTES as u64;
-        if capacity > self.env.options.memory_budget_bytes {
-            return Err(Error::no_memory(format!(
-                "a write of {bytes} bytes does not fit the memory budget"
-            )));
-        }
         let charge = Charge::force(&self.env, capacity);
         self.build(capacity, true, charge)
+    }
+
+    /// Refuses a record that could never have a generation.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(super) fn check_fits(&self, bytes: u64) -> Result<()> {
+        let budget = self.env.options.memory_budget_bytes;
+        if bytes + SEAL_BYTES as u64 <= budget {
+            return Ok(());
+        }
+        Err(Error::no_memory(format!(
+            "a write of {bytes} bytes does not fit the memory budget of {budget}"
+        )))
     }
 
     fn build(&self, capacity: u64, whole: bool, charge: Charge) -> Result<Arc<Generation>> {
@@ -109,16 +138,19 @@ impl Db {
         } else {
             Memtable::new(capacity, 0, seed, &self.env.garbage)?
         };
-        memtable.populate(0, POPULATE_BYTES.min(capacity));
+        let ahead = if whole { 0 } else { populate_bytes(capacity) };
+        memtable.populate(0, ahead);
         let name = filename::log(spec.number);
         let segment =
             Segment::prepare(&*self.dir, spec, self.wants_mapped()).inspect_err(|_| {
                 let _ = self.dir.remove(&name);
             })?;
         if let Some(map) = segment.map() {
-            map.populate(0, SEGMENT_HEAD_BYTES + POPULATE_BYTES.min(capacity));
+            map.populate(0, SEGMENT_HEAD_BYTES + ahead);
         }
-        Ok(Generation::new(memtable, Some(segment), None, charge, &self.env.garbage))
+        let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
+        generation.populated.store(ahead, Ordering::Relaxed);
+        Ok(generation)
     }
 
     fn wants_mapped(&self) -> bool {
@@ -141,14 +173,29 @@ impl Db {
     }
 
     /// Budget for a write buffer: what is asked for, or what a database must have to go on.
-    fn charge(&self, bytes: u64) -> Option<Charge> {
+    fn charge(&self, bytes: u64) -> Option<(u64, Charge)> {
         if let Some(charge) = Charge::take(&self.env, bytes) {
-            return Some(charge);
+            return Some((bytes, charge));
         }
+        if !self.has_nothing_sealed() {
+            return None;
+        }
+        let budget = self.env.options.memory_budget_bytes;
+        let used = self.env.buffers.used();
+        let small = bytes.min(SMALL_CAPACITY);
+        let granted = if used + bytes <= budget {
+            bytes
+        } else if used + small <= budget + budget / OVERDRAFT {
+            small
+        } else {
+            return None;
+        };
+        Some((granted, Charge::force(&self.env, granted)))
+    }
+
+    fn has_nothing_sealed(&self) -> bool {
         let guard = epoch::pin();
-        let must = self.state.load(&guard).sealed.is_empty();
-        let within = self.env.buffers.used() + bytes <= self.env.options.memory_budget_bytes;
-        (must && within).then(|| Charge::force(&self.env, bytes))
+        self.state.load(&guard).sealed.is_empty()
     }
 
     /// Whether a writer who waits for a generation waits in vain, and why.
@@ -159,9 +206,7 @@ impl Db {
         if self.jobs.is_paused() && !self.could_prepare() {
             return Some(self.no_room());
         }
-        let guard = epoch::pin();
-        let state = self.state.load(&guard);
-        (state.sealed.is_empty() && !self.could_prepare()).then(|| self.no_room())
+        (self.has_nothing_sealed() && !self.could_prepare()).then(|| self.no_room())
     }
 
     pub(super) fn could_prepare(&self) -> bool {
@@ -172,10 +217,14 @@ impl Db {
 
     pub(super) fn no_room(&self) -> Error {
         let used = self.env.buffers.used();
-        let held = if self.jobs.is_paused() { "background work is paused" } else { "it is held" };
+        let why = if self.jobs.is_paused() {
+            "background work is paused"
+        } else {
+            "they wait for their flush or are held by snapshots, cursors or other databases"
+        };
         Error::new(
             ErrorKind::Busy,
-            format!("no room for a write buffer: {used} bytes are in use and {held}"),
+            format!("no room for a write buffer: {used} bytes of buffers are in use; {why}"),
         )
     }
 
@@ -189,12 +238,11 @@ impl Db {
     /// Asks for pages ahead of `place`, once for each window.
     pub(super) fn populate_ahead(&self, generation: &Generation, place: u64) {
         let populated = generation.populated.load(Ordering::Relaxed);
-        if place + POPULATE_BYTES / 2 < populated
-            || populated >= generation.memtable.capacity_bytes()
-        {
+        let ahead = populate_bytes(generation.memtable.capacity_bytes());
+        if place + ahead / 2 < populated || populated >= generation.memtable.capacity_bytes() {
             return;
         }
-        let next = populated + POPULATE_BYTES;
+        let next = populated + ahead;
         if generation
             .populated
             .compare_exchange(populated, next, Ordering::Relaxed, Ordering::Relaxed)
@@ -207,6 +255,9 @@ impl Db {
 
     /// As a worker: brings the window that was asked for into memory.
     pub(super) fn populate_job(&self) -> bool {
+        if self.jobs.populate_to.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let to = self.jobs.populate_to.swap(0, Ordering::Relaxed);
         if to == 0 {
             return false;
@@ -215,11 +266,13 @@ impl Db {
             let guard = epoch::pin();
             (Arc::clone(&self.state.load(&guard).active), self.visible())
         };
-        let to = to.min(active.memtable.capacity_bytes());
-        active.memtable.populate(to.saturating_sub(POPULATE_BYTES).max(1), to);
+        let capacity = active.memtable.capacity_bytes();
+        let to = to.min(capacity);
+        let from = to.saturating_sub(populate_bytes(capacity));
+        active.memtable.populate(from.max(1), to);
         if let Some(map) = active.segment.as_ref().and_then(|segment| segment.map()) {
             let header = SEGMENT_HEAD_BYTES;
-            map.populate(header + to.saturating_sub(POPULATE_BYTES), header + to);
+            map.populate(header + from, header + to);
             let behind = visible.0.saturating_sub(active.base().0);
             map.release((header + behind).saturating_sub(POPULATE_BYTES));
         }

@@ -103,14 +103,16 @@ impl Db {
     /// `Busy` with `no_stall`, `Timeout`, or why it cannot be had.
     pub(super) fn wait_for_next(&self, options: &WriteOptions) -> Result<()> {
         self.jobs.wanted.store(true, Ordering::Relaxed);
+        // The seal of the last generation may have been stored on our way here; until `visible` has
+        // passed it, that generation cannot be flushed to make room.
+        self.advance(&epoch::pin());
         self.env.wake_workers();
         if options.no_stall && !self.has_next() {
-            // The preparer needs no room that others hold: give it one chance.
-            self.prepare_next()?;
-            if !self.has_next() {
-                return Err(self.no_room());
-            }
-            return Ok(());
+            // Making a file is not waiting for room; whoever is at it is soon done.
+            let preparing = self.jobs.preparing.lock();
+            self.prepare_locked()?;
+            drop(preparing);
+            return if self.has_next() { Ok(()) } else { Err(self.no_room()) };
         }
         let until = match options.deadline_ns {
             0 => None,
@@ -126,7 +128,7 @@ impl Db {
         if let Some(cause) = self.no_hope() {
             return Err(cause);
         }
-        waited.map_err(|_| self.no_room())
+        waited.map_err(|error| Error::new(error.kind(), self.no_room().message().to_owned()))
     }
 
     pub(super) fn has_next(&self) -> bool {
@@ -214,6 +216,12 @@ impl Db {
         let slot = own.memtable.take_whole(bytes);
         let filled = Filled { end: slot.lsn().plus(bytes), mapped_base: own.mapped_base() };
         fill(own, slot, &guard);
+        // Nobody else has a reason to end it, and until then it cannot be flushed. A close may have
+        // come between, which ends it, too.
+        if let Some(end) = own.memtable.sealed_at() {
+            let _ = self.install_next(own, end, &guard);
+            self.advance(&guard);
+        }
         Ok(filled)
     }
 }

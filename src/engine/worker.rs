@@ -146,6 +146,19 @@ impl Db {
             && self.attempt(self.flush_oldest())
     }
 
+    /// What a long job does every few hundred entries: the little things that writers will wait for,
+    /// when all workers may be in long jobs. Does not flush or compact.
+    pub(super) fn between_entries(&self) {
+        // With one stepped thread nobody writes meanwhile.
+        if self.env.os.is_stepped() {
+            return;
+        }
+        self.populate_job();
+        if self.wants_generation() && self.may_try() && self.poison.check().is_ok() {
+            self.attempt(self.prepare_next());
+        }
+    }
+
     fn wants_generation(&self) -> bool {
         if self.has_next() {
             return false;

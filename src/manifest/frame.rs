@@ -9,7 +9,7 @@
 //!
 //! Plain functions on byte slices: any thread.
 
-use crate::base::coding::{Decoder, Put, align8, len_u32, u32_of};
+use crate::base::coding::{Decoder, Put, align8, len_u32};
 use crate::base::{Error, ErrorKind, FileNumber, Result, checksum};
 
 /// Bytes of a manifest's head, and of the whole of `CURRENT`.

@@ -17,6 +17,9 @@ use crate::base::filename::{self, CURRENT, FileName};
 use crate::base::{Error, FileNumber, Result};
 use crate::vfs::{Dir, File};
 
+/// No manifest is longer: it is written anew long before, unless a quarter of it is live.
+const BYTES_MAX: u64 = 4 << 30;
+
 /// What a manifest says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Recovered {
@@ -168,7 +171,12 @@ fn was_current(bytes: &[u8], name: &str, number: FileNumber) -> bool {
 
 /// Reads a file into memory, at most its length at the beginning.
 fn read_whole(file: &dyn File) -> Result<Vec<u8>> {
-    let length = crate::base::coding::usize_of(file.len()?)?;
+    let length = file.len()?;
+    if length > BYTES_MAX {
+        let text = format!("{length} bytes are more than a manifest ever has");
+        return Err(Error::corrupt(file.name(), 0, BYTES_MAX, text));
+    }
+    let length = crate::base::coding::usize_of(length)?;
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(length)

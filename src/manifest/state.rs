@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::edit::{AddedSection, Comparator, EditFlaw, KeyspaceMeta, RemovedSection, VersionEdit};
 use crate::base::limits::{KEY_BYTES_MAX, KEYSPACE_NAME_BYTES_MAX, LEVEL_COUNT, LSN_MAX};
-use crate::base::{FileNumber, KeyspaceId, Level, Lsn};
+use crate::base::{FileNumber, KeyspaceId, Lsn};
 
 type Applied = std::result::Result<(), EditFlaw>;
 
@@ -35,11 +35,6 @@ impl State {
     /// All sections, by file number and keyspace.
     pub(crate) fn sections(&self) -> impl Iterator<Item = &AddedSection> {
         self.sections.values()
-    }
-
-    /// The sections of one level, by file number and keyspace.
-    pub(crate) fn sections_at(&self, level: Level) -> impl Iterator<Item = &AddedSection> {
-        self.sections.values().filter(move |added| added.level == level)
     }
 
     /// The numbers of all table files, ascending, each once.

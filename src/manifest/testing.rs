@@ -253,12 +253,6 @@ impl File for MemFile {
         Ok(())
     }
 
-    fn truncate(&self, bytes: u64) -> Result<()> {
-        self.dir.step("truncate")?;
-        self.content.lock().now.resize(index(bytes), 0);
-        Ok(())
-    }
-
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>> {
         self.dir.step("map")?;
         let map = MemMap { content: Arc::clone(&self.content), bytes, dir: self.dir.clone() };

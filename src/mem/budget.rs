@@ -10,23 +10,21 @@ pub(crate) struct Budget {
     /// Bytes taken and not given back. Written and read by every thread; a pure count that orders
     /// nothing else, hence `Relaxed` throughout.
     used: AtomicU64,
-    /// Set by the owner, read by takers; `Relaxed` for the same reason.
-    limit: AtomicU64,
+    limit: u64,
 }
 
 impl Budget {
     /// Nothing used out of `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
-        Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit) }
+        Self { used: AtomicU64::new(0), limit }
     }
 
     /// Takes `bytes` if they fit under the limit; else takes nothing and returns false.
     #[must_use]
     pub(crate) fn try_take(&self, bytes: u64) -> bool {
-        let limit = self.limit();
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|&sum| sum <= limit)
+                used.checked_add(bytes).filter(|&sum| sum <= self.limit)
             })
             .is_ok()
     }
@@ -42,18 +40,13 @@ impl Budget {
         debug_assert!(before >= bytes, "gave back {bytes} of {before} bytes");
     }
 
-    /// Bytes in use; may exceed the limit after [`Budget::take`] or [`Budget::set_limit`].
+    /// Bytes in use; may exceed the limit after [`Budget::take`].
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
     /// The limit in bytes.
     pub(crate) fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    /// Sets the limit; what is in use stays in use.
-    pub(crate) fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.limit
     }
 }

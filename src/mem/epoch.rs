@@ -116,24 +116,3 @@ impl<T: Send + Sync + 'static> Drop for EpochCell<T> {
         drop(unsafe { Arc::from_raw(current.cast_const()) });
     }
 }
-
-/// A grace period: tells when all pins that existed at its start are gone.
-#[derive(Debug)]
-pub(crate) struct Grace {
-    garbage: Arc<Garbage>,
-}
-
-impl Grace {
-    /// Starts one. The caller holds no pin while it waits.
-    pub(crate) fn start() -> Self {
-        let garbage = Arc::new(Garbage::new());
-        garbage.retire(Box::new(()), &pin());
-        Self { garbage }
-    }
-
-    /// Whether it is over. Also helps it to end; call it again and again, with pauses.
-    pub(crate) fn is_over(&self) -> bool {
-        self.garbage.drain();
-        self.garbage.pending() == 0
-    }
-}

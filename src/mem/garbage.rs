@@ -5,7 +5,9 @@
 
 use std::ptr;
 
-use super::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+#[cfg(test)]
+use super::atomic::AtomicUsize;
+use super::atomic::{AtomicBool, AtomicPtr, Ordering};
 use super::epoch::{self, Guard};
 
 /// Objects that no reader can reach any more, waiting for a background thread.
@@ -14,8 +16,9 @@ pub(crate) struct Garbage {
     /// The newest node. Pushed by whoever runs deferred work, taken as a whole by `drain`, which
     /// then owns all nodes. Both `SeqCst`, because of `closed`.
     head: AtomicPtr<Node>,
-    /// Objects retired and not yet dropped. Written by retirers and `drain`, read by statistics
-    /// and by tests; orders nothing.
+    /// Objects retired and not yet dropped. Written by retirers and `drain`, read by tests; orders
+    /// nothing.
+    #[cfg(test)]
     pending: AtomicUsize,
     /// Set by `close`, read by `push` after it has pushed (both `SeqCst`): either `push` sees it,
     /// or `close` finds the node.
@@ -54,6 +57,7 @@ impl Garbage {
     ///
     /// Deferred work only moves the node that is allocated here: it neither allocates nor drops.
     pub(crate) fn retire(self: &std::sync::Arc<Self>, item: Box<dyn Send>, guard: &Guard) {
+        #[cfg(test)]
         self.pending.fetch_add(1, Ordering::Relaxed);
         let node = Box::new(Node { next: ptr::null_mut(), item });
         if self.stepped {
@@ -97,6 +101,7 @@ impl Garbage {
     }
 
     /// Objects retired and not yet dropped.
+    #[cfg(test)]
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
     }
@@ -113,6 +118,7 @@ impl Garbage {
             drop(node.item);
             count += 1;
         }
+        #[cfg(test)]
         self.pending.fetch_sub(count, Ordering::Relaxed);
         count
     }

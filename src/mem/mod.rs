@@ -11,6 +11,9 @@ pub(crate) mod fork;
 mod budget;
 mod counter;
 mod garbage;
+#[cfg(not(all(feature = "node-heap", not(loom))))]
+mod no_nodes;
+#[cfg(all(feature = "node-heap", not(loom)))]
 mod nodes;
 mod parking;
 mod prefetch;
@@ -26,6 +29,9 @@ pub(crate) use budget::Budget;
 pub(crate) use counter::Counter;
 pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
+#[cfg(not(all(feature = "node-heap", not(loom))))]
+pub(crate) use no_nodes::{NodeHeap, NodePool};
+#[cfg(all(feature = "node-heap", not(loom)))]
 pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::prefetch;

@@ -11,10 +11,10 @@
 
 #![allow(unsafe_code, reason = "an allocator")]
 
-#[cfg(all(test, feature = "node-heap", not(loom)))]
+#[cfg(test)]
 mod tests;
 
-// Thread-local cells and allocators cannot be loom's; the only shared word is a bump pointer.
+// Not loom's: it has no allocators, and `no_nodes` stands here under it.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr;
@@ -24,10 +24,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use super::Region;
 use crate::base::Result;
 
-/// Whether scopes have an effect.
-pub(crate) const IS_INSTALLED: bool = cfg!(all(feature = "node-heap", not(loom)));
-
-/// What one thread takes from a heap at once. Threads waste at most so much of each heap.
+/// What a thread takes from a heap at once, if it also took its last node from there. A thread wastes
+/// at most so much when it turns to another heap.
 const PIECE_BYTES: usize = 4 << 10;
 /// Alignment of every allocation; whatever asks for more goes to the system.
 const ALIGN: usize = 8;
@@ -67,9 +65,6 @@ impl NodeHeap {
     /// Runs `body`, whose allocations on this thread come from this heap. Not to be nested.
     #[inline]
     pub(crate) fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
-        if !IS_INSTALLED {
-            return body();
-        }
         SCOPE.set(self);
         let _end = ScopeEnd;
         body()
@@ -78,7 +73,7 @@ impl NodeHeap {
     /// Whether every allocation made in scopes lies in the heap, so that forgetting what was
     /// allocated frees it.
     pub(crate) fn is_whole(&self) -> bool {
-        IS_INSTALLED && !self.overflowed.load(Ordering::Relaxed)
+        !self.overflowed.load(Ordering::Relaxed)
     }
 
     fn start(&self) -> usize {
@@ -99,8 +94,10 @@ impl NodeHeap {
         }
         let bytes = (layout.size() + ALIGN - 1) & !(ALIGN - 1);
         let mut piece = PIECE.get();
-        if piece.heap != self.id || piece.end - piece.at < bytes {
-            let Some(new) = self.new_piece() else { return self.refuse() };
+        if piece.end - piece.at < bytes || piece.heap != self.id {
+            // Who uses heaps in turn takes no pieces, and so leaves none behind.
+            let wanted = if piece.heap == self.id { PIECE_BYTES } else { bytes };
+            let Some(new) = self.new_piece(wanted) else { return self.refuse() };
             piece = new;
         }
         let at = piece.at;
@@ -113,10 +110,10 @@ impl NodeHeap {
     }
 
     #[cold]
-    fn new_piece(&self) -> Option<Piece> {
+    fn new_piece(&self, bytes: usize) -> Option<Piece> {
         let len = self.region.as_ref().map_or(0, Region::len);
-        let at = self.used.fetch_add(PIECE_BYTES, Ordering::Relaxed);
-        let end = at.checked_add(PIECE_BYTES).filter(|&end| end <= len)?;
+        let at = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let end = at.checked_add(bytes).filter(|&end| end <= len)?;
         Some(Piece { heap: self.id, at, end })
     }
 
@@ -158,10 +155,9 @@ impl NodePool {
         Arc::new(Self { heap_bytes, kept: Default::default() })
     }
 
-    /// An empty heap. One without memory, which hands out the system's, where none is to be had or
-    /// none is of use.
+    /// An empty heap. One without memory, which hands out the system's, where none is to be had.
     pub(crate) fn heap(self: &Arc<Self>) -> NodeHeap {
-        let region = if IS_INSTALLED { self.region().ok() } else { None };
+        let region = self.region().ok();
         NodeHeap {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             region,
@@ -210,7 +206,6 @@ impl Drop for NodePool {
 /// The system's allocator, but for scopes.
 pub(crate) struct ScopedAllocator;
 
-#[cfg(all(feature = "node-heap", not(loom)))]
 #[global_allocator]
 static ALLOCATOR: ScopedAllocator = ScopedAllocator;
 

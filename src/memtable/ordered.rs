@@ -25,13 +25,15 @@ use crate::mem::{EpochCell, Garbage, epoch};
 
 use super::arena::Arena;
 use key::SortKey;
-use lists::{Lists, NODE_BYTES};
+use lists::Lists;
 use run::{Run, RunList};
 
 pub(crate) use cursor::MemCursor;
 pub(super) use lists::SpanRule;
 pub(crate) use replayed::Replayed;
-pub(super) use run::{Keep, MERGE_WIDTH};
+pub(super) use run::Keep;
+#[cfg(all(test, not(loom)))]
+pub(super) use run::MERGE_WIDTH;
 pub(super) use source::{Source, keyspaces_of};
 
 /// Lists, and the runs that they became.
@@ -178,13 +180,17 @@ impl OrderedIndex {
         self.runs.swap(Arc::new(merged), &epoch::pin());
         true
     }
+}
 
+/// What tests look at.
+#[cfg(all(test, not(loom)))]
+impl OrderedIndex {
     /// Bytes that lists and runs take.
     pub(super) fn memory_bytes(&self) -> usize {
         let guard = epoch::pin();
         let runs = self.runs.load(&guard);
         let frozen: usize = runs.runs.iter().map(|run| run.memory_bytes()).sum();
-        let live = |i| self.lists.get(i, &guard).len() * NODE_BYTES;
+        let live = |i| self.lists.get(i, &guard).len() * lists::NODE_BYTES;
         frozen + (runs.live_from..self.lists.made()).map(live).sum::<usize>()
     }
 

@@ -49,11 +49,6 @@ impl PointIndex {
         self.mask + 1
     }
 
-    /// Bytes that the buckets take.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.region.len()
-    }
-
     /// Touches all pages.
     pub(super) fn populate(&self) {
         self.region.populate(0, self.region.len());
@@ -111,15 +106,6 @@ impl PointIndex {
         find(self.bucket(hash), word_at, tag(hash), below, steps_max, is_match)
             // SAFETY: as above; the bytes live as long as the arena.
             .map(|(unit, number)| (unsafe { layout::view(op(unit)) }, number))
-    }
-
-    /// Begins to bring the newest entry of a bucket into the cache, unless the bucket says that
-    /// the key is not here.
-    #[inline]
-    pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) {
-        if let Some(unit) = chain::head(self.bucket(hash), tag(hash)) {
-            prefetch(arena.operation(unit));
-        }
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "masked: the low bits are what is wanted")]

@@ -31,13 +31,6 @@ impl Memtable {
         self.points.prefetch(hash);
     }
 
-    /// Begins to bring the newest entry of a bucket into the cache, unless the bucket says that
-    /// the key is not here. The bucket should be in the cache by now.
-    #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64) {
-        self.points.prefetch_entry(&self.arena, hash);
-    }
-
     /// The newest entry of `key` numbered below `below`.
     #[inline]
     pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8], below: Lsn) -> Option<MemFound<'_>> {
@@ -70,11 +63,12 @@ impl Memtable {
     ) -> Found<MemFound<'_>> {
         let Some(base) = self.base() else { return Found::Absent };
         let below = u32::try_from(below.0.saturating_sub(base.0)).unwrap_or(u32::MAX);
-        self.points.find(&self.arena, hash, key, below, steps_max).map(|(view, number)| MemFound {
-            number: base.0 + u64::from(number),
-            kind: view.kind,
-            expiry_ms: view.expiry_ms,
-            value: view.value,
+        self.points.find(&self.arena, hash, key, below, steps_max).map(|found| MemFound {
+            #[cfg(all(test, not(loom)))]
+            number: base.0 + u64::from(found.1),
+            kind: found.0.kind,
+            expiry_ms: found.0.expiry_ms,
+            value: found.0.value,
         })
     }
 

@@ -6,8 +6,8 @@
 #![allow(unsafe_code, reason = "exclusive by reservation, which the compiler cannot see")]
 
 use crate::base::Lsn;
-use crate::base::coding::{get_u64, u32_of, usize_of};
-use crate::record::{HEADER_BYTES, SEAL_BYTES};
+use crate::base::coding::{u32_of, usize_of};
+use crate::record::{self, HEADER_BYTES, SEAL_BYTES};
 
 use super::Memtable;
 use super::tail::Reserved;
@@ -91,6 +91,16 @@ impl Memtable {
         }
     }
 
+    /// Reserves `bytes`, a multiple of 8, at `at`: only if nothing was reserved from there on, and
+    /// they fit.
+    pub(crate) fn reserve_at(&self, at: Lsn, bytes: u64) -> Option<Slot<'_>> {
+        if self.is_full_hint() || self.tail() != at.0 {
+            return None;
+        }
+        self.prepare(at.0 - self.tail.base().0 + bytes);
+        self.tail.reserve_at(at, bytes).then(|| self.slot(at, bytes))
+    }
+
     /// The one slot of a memtable that was born sealed. Its maker calls this once.
     pub(crate) fn take_whole(&self, bytes: u64) -> Slot<'_> {
         assert!(self.tail.take_whole(), "the slot of a whole memtable is taken once");
@@ -135,10 +145,7 @@ impl Memtable {
         bytes: &[u8; SEAL_BYTES],
         log: impl FnOnce(u64, &[u64]),
     ) {
-        let mut words = [0; SEAL_BYTES / 8];
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = get_u64(bytes, 8 * i);
-        }
+        let words = record::seal_words(bytes);
         let place = lsn.0 - self.tail.base().0;
         log(place, &words);
         self.store_words(place, &words);

@@ -92,6 +92,14 @@ impl Tail {
         }
     }
 
+    /// Reserves `bytes`, a multiple of 8, at `at`; false if anything was reserved from there on, or
+    /// they do not fit.
+    pub(crate) fn reserve_at(&self, at: Lsn, bytes: u64) -> bool {
+        let fits = at.0 + bytes + SEAL <= self.base().0 + self.capacity;
+        let (now, next) = (at.0, at.0 + bytes);
+        fits && self.word.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
     /// Seals it if the word is still `word`: the final position is behind the seal record.
     pub(crate) fn seal(&self, word: u64) {
         if word != 0 && word & SEALED == 0 {
@@ -122,6 +130,20 @@ mod tests {
 
         assert_eq!(tail.sealed_at(), Some(Lsn(1256)));
         assert_eq!(tail.reserve(8), Reserved::Sealed(Lsn(1256)));
+    }
+
+    #[test]
+    fn a_place_is_reserved_only_while_nothing_lies_behind_it() {
+        let tail = Tail::new(256, false);
+        tail.open_at(Lsn(1000));
+
+        assert!(!tail.reserve_at(Lsn(1048), 48), "it would leave a hole");
+        assert!(tail.reserve_at(Lsn(1000), 48));
+        assert!(!tail.reserve_at(Lsn(1000), 48), "somebody came first");
+        assert_eq!(tail.reserve(96), Reserved::At(Lsn(1048)));
+        assert!(!tail.reserve_at(Lsn(1144), 56), "the seal must fit behind it");
+        tail.seal(tail.word());
+        assert!(!tail.reserve_at(Lsn(1144), 48), "it is sealed");
     }
 
     #[test]

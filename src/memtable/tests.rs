@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::coding::{Put, align8, get_u64};
 use crate::base::{Cursor, Entry, KeyspaceId, Kind, Lsn};
-use crate::mem::{Garbage, epoch};
+use crate::mem::Garbage;
 
 use super::layout::{FLAGS_AT, HEADER_BYTES, TYPE_AT, TYPE_BATCH};
 use super::ordered::SpanRule;

@@ -236,11 +236,11 @@ impl<C: Cursor> MergeCursor<C> {
 
 impl<C: Cursor> Cursor for MergeCursor<C> {
     fn seek_first(&mut self) -> Result<()> {
-        self.reposition(true, |cursor| cursor.seek_first())
+        self.reposition(true, C::seek_first)
     }
 
     fn seek_last(&mut self) -> Result<()> {
-        self.reposition(false, |cursor| cursor.seek_last())
+        self.reposition(false, C::seek_last)
     }
 
     fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {

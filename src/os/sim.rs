@@ -25,7 +25,6 @@ pub(crate) struct SimOs {
     unix_ms: AtomicU64,
     random: AtomicU64,
     boot_id: u128,
-    process_id: u32,
     is_stepped: bool,
 }
 
@@ -39,7 +38,6 @@ impl SimOs {
             unix_ms: AtomicU64::new(FIRST_UNIX_MS),
             random: AtomicU64::new(seed),
             boot_id,
-            process_id: PROCESS_ID,
             is_stepped: true,
         }
     }
@@ -47,11 +45,6 @@ impl SimOs {
     /// The same with real threads: nothing is repeatable then but the clock and randomness.
     pub(crate) fn with_threads(seed: u64, boot_id: u128) -> Self {
         Self { is_stepped: false, ..Self::new(seed, boot_id) }
-    }
-
-    /// The same with another process id.
-    pub(crate) fn with_process_id(self, process_id: u32) -> Self {
-        Self { process_id, ..self }
     }
 
     /// Moves both clocks forward by `ns` nanoseconds.
@@ -94,7 +87,7 @@ impl Os for SimOs {
     }
 
     fn process_id(&self) -> u32 {
-        self.process_id
+        PROCESS_ID
     }
 
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>> {

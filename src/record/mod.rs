@@ -16,8 +16,6 @@ use crate::base::{FileNumber, Lsn, checksum};
 pub(crate) const HEADER_BYTES: usize = 48;
 /// Bytes of a whole SEAL or END record.
 pub(crate) const SEAL_BYTES: usize = 64;
-/// Bytes of a whole MARK record.
-pub(crate) const MARK_BYTES: usize = HEADER_BYTES;
 /// Header flag of a record of durability NONE. Arena only: in the log it is a SKIP record.
 pub(crate) const FLAG_NOLOG: u8 = 1;
 
@@ -195,7 +193,7 @@ pub(crate) fn encode_end(lsn: Lsn, salt: u32) -> [u8; SEAL_BYTES] {
 }
 
 /// Makes a whole MARK record at `lsn`, valid only after everything below `lsn` was synced.
-pub(crate) fn encode_mark(lsn: Lsn, salt: u32) -> [u8; MARK_BYTES] {
+pub(crate) fn encode_mark(lsn: Lsn, salt: u32) -> [u8; HEADER_BYTES] {
     let header = Header {
         length: 48,
         entries: 0,

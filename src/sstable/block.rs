@@ -15,6 +15,8 @@
 //! inside it; [`Block::check`] proves the rest of T7 when a block is read. A block belongs to
 //! nobody: it is a view.
 
+use std::cmp::Ordering;
+
 use crate::base::coding::{Put, align8, u32_of};
 use crate::base::{Entry, Kind};
 
@@ -422,13 +424,11 @@ impl<'a> Block<'a> {
         while heads.len() > 64 * HEAD_BYTES {
             let half = heads.len() / HEAD_BYTES / 2;
             let (left, right) = heads.split_at(half * HEAD_BYTES);
-            if head(right) < wanted {
-                (heads, passed) = (right, passed + half);
-            } else if head(right) == wanted {
+            match head(right).cmp(&wanted) {
+                Ordering::Less => (heads, passed) = (right, passed + half),
                 // Equal ones may lie on both sides.
-                return (passed, passed + heads.len() / HEAD_BYTES);
-            } else {
-                heads = left;
+                Ordering::Equal => return (passed, passed + heads.len() / HEAD_BYTES),
+                Ordering::Greater => heads = left,
             }
         }
         let (mut less, mut more) = (0, 0);

@@ -47,6 +47,7 @@ impl TableBuilder {
     }
 
     /// Whether filter and hash index are asked for every key before they are written. On in tests.
+    #[cfg(test)]
     pub(crate) fn set_paranoid(&mut self, paranoid: bool) {
         self.paranoid = paranoid;
     }

@@ -41,8 +41,7 @@ pub(super) enum BlockKind {
     Hash = 3,
     /// The filter of a section.
     Filter = 4,
-    /// Range tombstones of a section; the place is kept.
-    RangeTombstones = 5,
+    // 5 is kept for the range tombstones of a section.
     /// The properties of a section.
     Properties = 6,
     /// Where the sections are.
@@ -57,7 +56,6 @@ impl BlockKind {
             Self::Index => "block index",
             Self::Hash => "hash index",
             Self::Filter => "filter",
-            Self::RangeTombstones => "range tombstone block",
             Self::Properties => "properties block",
             Self::Directory => "directory",
         }

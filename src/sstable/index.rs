@@ -38,11 +38,6 @@ pub(super) struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    /// Blocks so far.
-    pub(super) fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
     /// Adds the block at `offset` from the section's begin, whose last entry is (`last`,
     /// `number`). `next` is the first key of the next block, or none at the end.
     pub(super) fn add(
@@ -353,6 +348,7 @@ impl Index {
     }
 
     /// The separator of block `i` as an internal key.
+    #[cfg(test)]
     pub(super) fn separator(&self, i: usize) -> (Vec<u8>, u64) {
         let (suffix, number) = self.separator_suffix(i);
         ([self.prefix(), suffix].concat(), number)

@@ -29,12 +29,11 @@ impl KeyBuf {
     /// Makes `prefix` what the following keys begin with.
     pub(super) fn set_prefix(&mut self, prefix: &[u8]) {
         self.prefix_bytes = prefix.len();
-        match self.short.get_mut(..prefix.len()) {
-            Some(short) => short.copy_from_slice(prefix),
-            None => {
-                self.long.clear();
-                self.long.extend_from_slice(prefix);
-            }
+        if let Some(short) = self.short.get_mut(..prefix.len()) {
+            short.copy_from_slice(prefix);
+        } else {
+            self.long.clear();
+            self.long.extend_from_slice(prefix);
         }
     }
 

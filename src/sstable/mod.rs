@@ -2,8 +2,8 @@
 //!
 //! A file holds one section for each of one or more keyspaces, each complete in itself: data
 //! blocks, block index, hash index for point reads, filter, properties. [`TableBuilder`] writes
-//! one; [`Table`] reads one, point by point or by [`TableCursor`], and [`Table::verify`] proves
-//! it. The format and its invariants T1 to T9 are in `docs/format.md`, chapter Table.
+//! one; [`Table`] reads one, point by point or by [`TableCursor`]; in tests `Table::verify` proves
+//! one. The format and its invariants T1 to T9 are in `docs/format.md`, chapter Table.
 //!
 //! Not here: when tables are made, which of them are alive, and the directory's sync.
 
@@ -23,6 +23,7 @@ mod section_builder;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
 mod verify;
 
 pub(crate) use builder::TableBuilder;

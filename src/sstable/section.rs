@@ -34,7 +34,6 @@ pub(super) struct Parts {
     pub(super) index: u64,
     pub(super) hash: u64,
     pub(super) filter: u64,
-    pub(super) properties: u64,
 }
 
 /// A loaded section.
@@ -237,15 +236,25 @@ impl Hit {
     /// With the block that it was found in.
     #[inline]
     fn found(self, pin: Pin) -> Found {
-        let Self { number, kind, expiry_ms, value } = self;
-        Found { number, kind, expiry_ms, value: BlockSlice::new(pin, value) }
+        Found {
+            #[cfg(test)]
+            number: self.number,
+            kind: self.kind,
+            expiry_ms: self.expiry_ms,
+            value: BlockSlice::new(pin, self.value),
+        }
     }
+}
+
+/// Where the properties begin; they end the section.
+pub(super) fn properties_at(place: SectionPlace) -> u64 {
+    place.end.saturating_sub(u64::from(place.properties_bytes) + TRAILER_BYTES as u64)
 }
 
 /// Reads the properties and lays out the parts, which must fill the section exactly (T6).
 fn load_properties(source: &Source, place: SectionPlace) -> Result<(Properties, Parts)> {
     let stored = u64::from(place.properties_bytes);
-    let at = place.end.saturating_sub(stored + TRAILER_BYTES as u64);
+    let at = properties_at(place);
     let block = source.block(BlockKind::Properties, at, stored, |_| true)?;
     let name = source.file.name();
     let decoded = properties::decode(&block, place.end - place.begin, name)
@@ -257,7 +266,7 @@ fn load_properties(source: &Source, place: SectionPlace) -> Result<(Properties, 
     laid_out.ok_or_else(|| source.corrupt_block(BlockKind::Properties, at, NONSENSE))
 }
 
-fn lay_out(properties: &Properties, place: SectionPlace, properties_at: u64) -> Option<Parts> {
+fn lay_out(properties: &Properties, place: SectionPlace, end_at: u64) -> Option<Parts> {
     let index = place.begin.checked_add(properties.data_bytes)?;
     let after = |at: u64, bytes: u32| match bytes {
         0 => Some(at),
@@ -266,7 +275,7 @@ fn lay_out(properties: &Properties, place: SectionPlace, properties_at: u64) -> 
     let hash = after(index, properties.index_bytes)?;
     let filter = after(hash, properties.hash_bytes)?;
     let end = after(filter, properties.filter_bytes)?;
-    (end == properties_at).then_some(Parts { index, hash, filter, properties: properties_at })
+    (end == end_at).then_some(Parts { index, hash, filter })
 }
 
 /// The hash index, or none if the section has none.

@@ -15,7 +15,7 @@ use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Kind, Result};
 
 use super::block;
 use super::filter::Filter;
-use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
+use super::format::{BlockKind, SectionPlace};
 use super::hash_index::{HashIndex, PLACE_BITS_MAX};
 use super::index::{IndexBuilder, shared};
 use super::output::Output;

@@ -39,7 +39,8 @@ struct SectionSlot {
 /// The newest version that a lookup may see; tombstones are found too.
 #[derive(Clone)]
 pub(crate) struct Found {
-    /// Its number.
+    /// Its number, for tests that ask which version was found.
+    #[cfg(test)]
     pub(crate) number: u64,
     /// What it does.
     pub(crate) kind: Kind,
@@ -100,6 +101,7 @@ impl Table {
     }
 
     /// The keyspaces that have a section here, ascending.
+    #[cfg(test)]
     pub(crate) fn sections(&self) -> impl Iterator<Item = KeyspaceId> {
         self.sections.iter().map(|slot| slot.place.keyspace)
     }
@@ -153,12 +155,6 @@ impl Table {
     pub(crate) fn memory_bytes(&self) -> usize {
         let loaded = self.sections.iter().filter_map(|slot| slot.loaded.get());
         loaded.map(|section| section.memory_bytes()).sum()
-    }
-
-    /// The file and its length, number and id.
-    pub(crate) fn file_meta(&self) -> FileMeta {
-        let Source { number, file_id, file_bytes, .. } = self.source;
-        FileMeta { number, file_id, file_bytes }
     }
 
     /// The section of `keyspace`, loaded.

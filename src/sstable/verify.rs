@@ -1,10 +1,8 @@
 //! Proves a table: reads every block from the file and checks everything that can be checked.
 //!
-//! Runs beside readers, uses no cache and keeps nothing. It checks what reading for a lookup does
-//! not: that entries ascend over the whole section (T8), that separators separate (T9), that
-//! filter and hash index find every key (T4), and that the properties tell the truth.
-
-use std::sync::Arc;
+//! For tests. Runs beside readers, uses no cache and keeps nothing. It checks what reading for a
+//! lookup does not: that entries ascend over the whole section (T8), that separators separate (T9),
+//! that filter and hash index find every key (T4), and that the properties tell the truth.
 
 use crate::base::key::compare;
 use crate::base::meta::SectionMeta;
@@ -14,7 +12,7 @@ use super::block::Block;
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace};
 use super::hash_index::HashIndex;
-use super::section::{Section, hash_of, load_filter, load_hash};
+use super::section::{Section, hash_of, load_filter, load_hash, properties_at};
 use super::table::{Table, open_directory, open_footer, open_header};
 
 /// Checks one section entry by entry.
@@ -75,7 +73,7 @@ impl Table {
             return Ok(());
         }
         let what = "they differ from what the entries are";
-        Err(self.source.corrupt_block(BlockKind::Properties, parts.properties, what))
+        Err(self.source.corrupt_block(BlockKind::Properties, properties_at(place), what))
     }
 }
 

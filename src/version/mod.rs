@@ -42,8 +42,8 @@ pub(crate) use any_cursor::AnyCursor;
 pub(crate) use level::Run;
 pub(crate) use level_cursor::LevelCursor;
 pub(crate) use levels::{Levels, Section};
-pub(crate) use sizes::{LevelSizes, Targets};
-pub(crate) use tables::{TableHandle, Tables};
+pub(crate) use sizes::LevelSizes;
+pub(crate) use tables::Tables;
 
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::{FileNumber, KeyspaceId, Level, Lsn, Result};
@@ -122,14 +122,8 @@ impl Version {
         }
     }
 
-    /// Cursors over everything in a keyspace: one for each section of level 0, newest first, and
-    /// one for each deeper level that holds something.
-    pub(crate) fn cursors(&self, keyspace: KeyspaceId) -> Result<Vec<AnyCursor>> {
-        self.cursors_in(keyspace, None, None)
-    }
-
-    /// Like [`Version::cursors`], without sources that hold no key from `lo` up to but not
-    /// including `hi`. The cursors may show keys outside of these bounds.
+    /// The cursors of [`Self::add_cursors`] alone.
+    #[cfg(test)]
     pub(crate) fn cursors_in(
         &self,
         keyspace: KeyspaceId,
@@ -141,7 +135,9 @@ impl Version {
         Ok(cursors)
     }
 
-    /// Like [`Version::cursors_in`]; adds them to others.
+    /// Adds cursors over a keyspace: one for each section of level 0, newest first, and one for each
+    /// deeper level that holds something. Sources that hold no key from `lo` up to but not
+    /// including `hi` are left out; the others may show keys outside of these bounds.
     pub(crate) fn add_cursors(
         &self,
         keyspace: KeyspaceId,
@@ -153,22 +149,6 @@ impl Version {
             Some(levels) => levels.cursors(lo, hi, cursors),
             None => Ok(()),
         }
-    }
-
-    /// The sections of one level of a keyspace: level 0 newest first, others by key.
-    pub(crate) fn level_sections(&self, keyspace: KeyspaceId, level: Level) -> &[Section] {
-        self.levels(keyspace).map_or(&[], |levels| levels.sections(level))
-    }
-
-    /// The sections of one level whose key range meets `lo` to `hi`, both inclusive.
-    pub(crate) fn overlaps(
-        &self,
-        keyspace: KeyspaceId,
-        level: Level,
-        lo: &[u8],
-        hi: &[u8],
-    ) -> Vec<Section> {
-        self.levels(keyspace).map_or_else(Vec::new, |levels| levels.overlaps(level, lo, hi))
     }
 
     /// Every section with its level.
@@ -194,11 +174,6 @@ impl Version {
         live
     }
 
-    /// Sections in level 0, over all keyspaces.
-    pub(crate) fn level0_sections(&self) -> usize {
-        self.keyspaces.iter().map(|levels| levels.sections(Level(0)).len()).sum()
-    }
-
     /// The most sections that one keyspace has in level 0: what a read in it must look through.
     pub(crate) fn level0_sections_max(&self) -> usize {
         self.keyspaces.iter().map(|levels| levels.sections(Level(0)).len()).max().unwrap_or(0)
@@ -212,10 +187,5 @@ impl Version {
     /// What lies in each level, over all keyspaces.
     pub(crate) fn stats(&self) -> [LevelStats; LEVEL_COUNT] {
         levels::stats(self.keyspaces.iter())
-    }
-
-    /// What lies in each level of one keyspace.
-    pub(crate) fn keyspace_stats(&self, keyspace: KeyspaceId) -> [LevelStats; LEVEL_COUNT] {
-        levels::stats(self.levels(keyspace).into_iter())
     }
 }

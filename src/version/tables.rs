@@ -93,11 +93,13 @@ impl Tables {
     }
 
     /// Whether some version, cursor or job holds the file.
+    #[cfg(test)]
     pub(crate) fn is_held(&self, number: FileNumber) -> bool {
         self.shared.handles.lock().get(&number).is_some_and(|handle| handle.strong_count() > 0)
     }
 
     /// Files that are open.
+    #[cfg(test)]
     pub(crate) fn open_count(&self) -> usize {
         self.open_tables().len()
     }

@@ -149,10 +149,6 @@ impl File for MemFile {
     fn allocate(&self, _bytes: u64) -> Result<()> {
         Ok(())
     }
-    fn truncate(&self, bytes: u64) -> Result<()> {
-        self.bytes.lock().truncate(usize::try_from(bytes).unwrap());
-        Ok(())
-    }
     fn map(&self, _bytes: u64) -> Result<Arc<dyn LogMap>> {
         Err(Error::unsupported("map"))
     }

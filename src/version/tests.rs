@@ -80,7 +80,7 @@ fn merged_cursors_show_every_entry_in_both_directions() {
         let store = Store::new();
         let (added, all) = random_tree(&mut random, &store);
         let version = Version::default().apply(&first_edit(&[0], added), &store.tables).unwrap();
-        let mut merged = MergeCursor::new(version.cursors(KS).unwrap());
+        let mut merged = MergeCursor::new(version.cursors_in(KS, None, None).unwrap());
         let mut model = VecCursor::new(all);
         for _ in 0..400 {
             let key = format!("{:02}", random.below(31)).into_bytes();
@@ -130,9 +130,10 @@ fn cursors_of_a_range_leave_out_what_cannot_meet_it() {
     assert_eq!(shown(Some(b"d"), Some(b"n")), (2, b"mn".to_vec()));
     assert_eq!(shown(Some(b"o"), None), (1, b"z".to_vec()));
     assert_eq!(shown(None, Some(b"c")), (2, b"bc".to_vec()));
-    assert_eq!(version.overlaps(KS, Level(2), b"c", b"c").len(), 1);
-    assert_eq!(version.overlaps(KS, Level(2), b"d", b"m").len(), 0);
-    assert_eq!(version.overlaps(KS, Level(0), b"a", b"m").len(), 2);
+    let levels = version.levels(KS).unwrap();
+    assert_eq!(levels.overlaps(Level(2), b"c", b"c").len(), 1);
+    assert_eq!(levels.overlaps(Level(2), b"d", b"m").len(), 0);
+    assert_eq!(levels.overlaps(Level(0), b"a", b"m").len(), 2);
 }
 
 #[test]
@@ -150,7 +151,6 @@ fn keyspaces_do_not_see_each_other() {
     assert_eq!(value(OTHER), Some(b"b".to_vec()));
     assert_eq!(value(KeyspaceId(7)), None);
     assert_eq!(version.live_files().len(), 1);
-    assert_eq!(version.level0_sections(), 2);
     let stats = version.stats()[0];
     assert_eq!((stats.files, stats.sections, stats.entries), (1, 2, 2));
 }
@@ -239,7 +239,7 @@ fn a_file_is_unused_only_when_the_last_holder_is_gone() {
     assert!(old.get(KS, b"k", Lsn(9)).unwrap().is_some(), "opened after it was retired");
     assert!(new.get(KS, b"k", Lsn(9)).unwrap().is_none());
     assert_eq!(tables.open_count(), 1);
-    let mut cursors = old.cursors(KS).unwrap();
+    let mut cursors = old.cursors_in(KS, None, None).unwrap();
     cursors[0].seek_first().unwrap();
     drop(old);
     assert_eq!(tables.take_unused(), [], "the cursor holds it");
@@ -280,7 +280,7 @@ fn every_failed_read_of_a_walk_is_an_error_and_never_an_end() {
         faults.fail_read_at.store(fail_at, Ordering::Relaxed);
 
         let walk = || {
-            let mut merged = MergeCursor::new(version.cursors(KS)?);
+            let mut merged = MergeCursor::new(version.cursors_in(KS, None, None)?);
             let mut count = 0;
             merged.seek_first()?;
             while merged.entry().is_some() {
@@ -343,7 +343,7 @@ fn a_table_without_the_section_that_the_manifest_names_is_corrupt() {
     for keyspace in [KS, OTHER] {
         let found = version.get(keyspace, b"k", Lsn(9));
         assert_eq!(found.err().map(|e| e.kind()), Some(ErrorKind::Corrupt));
-        let mut cursors = version.cursors(keyspace).unwrap();
+        let mut cursors = version.cursors_in(keyspace, None, None).unwrap();
         assert_eq!(cursors[0].seek_first().unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

@@ -106,8 +106,6 @@ pub(crate) trait File: Send + Sync {
     /// Gives the file at least `bytes` bytes of length, backed by allocated space that reads as
     /// zeros, so that writes into it cannot run out of space.
     fn allocate(&self, bytes: u64) -> Result<()>;
-    /// Sets the length.
-    fn truncate(&self, bytes: u64) -> Result<()>;
     /// Maps the first `bytes` bytes (all allocated) for storing.
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>>;
 }

@@ -22,7 +22,7 @@ mod window;
 
 pub(crate) use header::{Place, Predecessor, SEGMENT_HEAD_BYTES, SegmentSpec};
 pub(crate) use reader::ReplayedRecord;
-pub(crate) use replay::{Cut, ReplayInput, ReplayOutcome, SegmentInfo, replay};
+pub(crate) use replay::{ReplayInput, ReplayOutcome, replay};
 pub(crate) use segment::Segment;
 
 #[cfg(test)]

@@ -17,10 +17,6 @@ const HEADER: u64 = HEADER_BYTES as u64;
 pub(crate) struct ReplayedRecord<'a> {
     /// Where the record begins; entry i has the number `lsn` + i.
     pub(crate) lsn: Lsn,
-    /// Just past the record.
-    pub(crate) end: Lsn,
-    /// How many entries there are.
-    pub(crate) entries: u32,
     /// The entries, links zero, padding included.
     pub(crate) body: &'a [u8],
     /// The log it stands in, for messages.
@@ -165,12 +161,5 @@ fn give(found: &Found, header: &Header, offset: u64, body: &[u8], sink: Sink<'_>
         let text = format!("the record holds {entries} entries instead of {}", header.entries);
         return Err(found.corrupt(offset, text));
     }
-    sink(&ReplayedRecord {
-        lsn: header.lsn,
-        end: header.end(),
-        entries,
-        body,
-        file: found.spec.number,
-        offset,
-    })
+    sink(&ReplayedRecord { lsn: header.lsn, body, file: found.spec.number, offset })
 }

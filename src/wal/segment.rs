@@ -72,11 +72,6 @@ impl Segment {
         self.spec.salt
     }
 
-    /// Bytes for records.
-    pub(crate) fn capacity(&self) -> u64 {
-        self.spec.capacity
-    }
-
     /// Whether writers store their own records.
     pub(crate) fn is_mapped(&self) -> bool {
         self.map.is_some()
@@ -86,11 +81,6 @@ impl Segment {
     /// the file's: a place plus [`SEGMENT_HEAD_BYTES`].
     pub(crate) fn map(&self) -> Option<&Arc<dyn LogMap>> {
         self.map.as_ref()
-    }
-
-    /// The file.
-    pub(crate) fn file(&self) -> &Arc<dyn File> {
-        &self.file
     }
 
     /// Stores part 2 in both copies: any number of helpers at once, if all store the same.

@@ -141,6 +141,7 @@ fn a_job_is_cancelled_while_it_runs() {
         snapshots: &[Lsn(1)],
         horizon: Lsn(800),
         cancelled: &cancelled,
+        between: &|| {},
         throttle: &|bytes| {
             assert!(bytes > 0);
             cancelled.store(true, Ordering::Relaxed);

@@ -133,7 +133,7 @@ fn scans_go_on_while_everything_below_them_is_compacted_and_deleted() {
         tree.flush(&mut random, 6, 40);
         tree.settle();
         if readers.len() < 12 {
-            let merged = MergeCursor::new(tree.version.cursors(KS).unwrap());
+            let merged = MergeCursor::new(tree.version.cursors_in(KS, None, None).unwrap());
             let cursor = VisibleCursor::new(merged, Lsn(tree.next), 0, None, None);
             readers.push(Reader { cursor, rest: tree.expected(tree.next) });
         }
@@ -231,7 +231,7 @@ fn versions_of_one_key_stay_in_one_table() {
 
     tree.settle();
 
-    let sections = tree.version.level_sections(KS, Level(6));
+    let sections = tree.version.levels(KS).unwrap().sections(Level(6));
     let keys: Vec<_> = sections.iter().map(|s| (&s.meta().smallest, &s.meta().largest)).collect();
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(sections.iter().all(|s| s.meta().entries > 5), "{keys:?}");

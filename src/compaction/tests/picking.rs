@@ -42,7 +42,13 @@ fn version(added: Vec<AddedSection>) -> Arc<Version> {
 }
 
 fn options() -> PickOptions {
-    PickOptions::new(Lsn(2_000_000))
+    PickOptions {
+        sizes: LevelSizes::default(),
+        target_file_bytes: 64 << 20,
+        job_bytes_max: 1 << 30,
+        oldest: Lsn(2_000_000),
+        quiet: None,
+    }
 }
 
 fn files(job: &Job) -> Vec<u64> {

@@ -126,6 +126,7 @@ impl Tree {
             horizon: Lsn(self.next),
             cancelled,
             throttle: &|bytes| self.throttled.set(self.throttled.get() + bytes),
+            between: &|| {},
         };
         run(job, &context)
     }
@@ -189,7 +190,7 @@ impl Tree {
                 let key = String::from_utf8_lossy(&entry.key);
                 assert_eq!(found.as_ref(), expected.get(&entry.key), "{key} at {position}");
             }
-            let merged = MergeCursor::new(self.version.cursors(KS).unwrap());
+            let merged = MergeCursor::new(self.version.cursors_in(KS, None, None).unwrap());
             let mut cursor = VisibleCursor::new(merged, Lsn(position), 0, None, None);
             let mut scanned = BTreeMap::new();
             while cursor.next().unwrap() {

@@ -104,7 +104,6 @@ pub(super) fn puts(key: usize, n: usize) -> impl Iterator<Item = Step> {
 }
 
 /// Why a script ended early.
-#[derive(Debug)]
 pub(super) enum Stop {
     /// The process died.
     Crashed,
@@ -112,6 +111,17 @@ pub(super) enum Stop {
     Failed(Error),
     /// What was read is wrong.
     Wrong(String),
+}
+
+/// As tests that fail show it.
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Crashed => f.write_str("the process died"),
+            Self::Failed(error) => write!(f, "a step failed: {error:?}"),
+            Self::Wrong(text) => f.write_str(text),
+        }
+    }
 }
 
 /// What a step comes to.
@@ -382,7 +392,7 @@ impl<'a> Session<'a> {
     /// Whether nothing stands against writing.
     pub(super) fn takes_writes(&self) -> bool {
         use crate::engine::HealthState;
-        self.db.health().state == HealthState::Ok
+        matches!(self.db.health().state, HealthState::Ok | HealthState::Degraded)
     }
 
     fn snapshot(&mut self) -> Outcome<()> {

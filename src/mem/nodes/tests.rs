@@ -57,6 +57,23 @@ fn region_that_is_used_again_holds_another_heap() {
 }
 
 #[test]
+fn thread_that_turns_from_heap_to_heap_wastes_nothing() {
+    let pool = NodePool::new(4 << 10);
+    let (one, other) = (pool.heap(), pool.heap());
+
+    let pairs: Vec<_> = (0..64_u64)
+        .map(|i| (one.scope(|| Box::new([i; 8])), other.scope(|| Box::new([i; 8]))))
+        .collect();
+
+    assert!(one.is_whole() && other.is_whole(), "64 times 64 bytes fit 4 KiB");
+    for (one_box, other_box) in pairs {
+        assert_eq!(one_box, other_box);
+        one.scope(|| drop(one_box));
+        other.scope(|| drop(other_box));
+    }
+}
+
+#[test]
 fn threads_share_a_heap_and_no_byte_of_it() {
     let pool = NodePool::new(8 << 20);
     let heap = pool.heap();

@@ -20,16 +20,6 @@ impl Memtable {
         unsafe { self.arena.fill(at(place), len) }
     }
 
-    /// Bytes that are written for good.
-    ///
-    /// # Safety
-    /// They were written by this thread, or belong to a record whose mark this thread has seen
-    /// (directly or through `visible`). The range covers no mark and no link bytes.
-    pub(crate) unsafe fn bytes(&self, place: u64, len: usize) -> &[u8] {
-        // SAFETY: the caller's promise is the callee's requirement.
-        unsafe { self.arena.bytes(at(place), len) }
-    }
-
     /// The length in bytes of the record at `place`, once it is whole; else 0. Who sees it sees
     /// the record and its index entries. 0 at and beyond the end of the arena.
     #[inline]
@@ -65,7 +55,7 @@ impl Memtable {
     }
 
     /// Copies bytes to a place that the test reserved.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(in crate::memtable) fn fill_reserved(&self, place: u64, bytes: &[u8]) {
         // SAFETY: tests reserve like the engine does, and leave marks out.
         unsafe { self.fill(place, bytes.len()) }.copy_from_slice(bytes);

@@ -20,7 +20,7 @@ const NONE: usize = usize::MAX;
 /// See the module.
 pub(crate) struct MemCursor {
     /// Keeps the bytes that sort keys point into (M1).
-    owner: Arc<dyn Any + Send + Sync>,
+    _owner: Arc<dyn Any + Send + Sync>,
     window: Window,
     sources: Vec<Source>,
     /// A heap of the sources that have an entry, by that entry; the root is where the cursor is.
@@ -41,7 +41,7 @@ impl MemCursor {
     ) -> Self {
         let heap = Vec::with_capacity(sources.len());
         let window = Window { keyspace, below };
-        Self { owner, window, sources, heap, rival: NONE, forward: true }
+        Self { _owner: owner, window, sources, heap, rival: NONE, forward: true }
     }
 
     /// Whether there was nothing to merge when it was made: it will never show an entry.

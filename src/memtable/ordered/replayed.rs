@@ -18,7 +18,7 @@ use crate::memtable::layout::{self, LINK_BYTES};
 pub(crate) struct Replayed {
     /// The entries' bytes, as in the log. The sort keys of `run` point into them (M1); they are
     /// never changed.
-    records: Vec<Vec<u8>>,
+    _records: Vec<Vec<u8>>,
     run: Arc<Run>,
 }
 
@@ -47,7 +47,7 @@ impl Replayed {
         }
         keys.sort_unstable();
         let records = records.into_iter().map(|(_, bytes)| bytes).collect();
-        Ok(Self { records, run: Arc::new(Run::of_sorted(keys)) })
+        Ok(Self { _records: records, run: Arc::new(Run::of_sorted(keys)) })
     }
 
     /// The newest entry of `key` numbered below `below`.
@@ -70,15 +70,5 @@ impl Replayed {
 
     fn sources(&self) -> Vec<Source> {
         vec![Source::Run(Arc::clone(&self.run), usize::MAX)]
-    }
-
-    /// Entries, tombstones included.
-    pub(crate) fn entry_count(&self) -> usize {
-        self.run.keys.len()
-    }
-
-    /// Bytes that it takes.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.records.iter().map(Vec::capacity).sum::<usize>() + self.run.memory_bytes()
     }
 }

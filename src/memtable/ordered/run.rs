@@ -188,6 +188,7 @@ impl Run {
     }
 
     /// Bytes that the array takes.
+    #[cfg(all(test, not(loom)))]
     pub(super) fn memory_bytes(&self) -> usize {
         (self.keys.capacity() + self.samples.capacity()) * size_of::<SortKey>()
     }

@@ -161,10 +161,3 @@ pub(in crate::memtable) fn find<'a, W: Word + 'a>(
     }
     Found::Absent
 }
-
-/// The unit of a bucket's newest entry if the filter lets `tag` through.
-#[inline]
-pub(in crate::memtable) fn head(bucket: &AtomicU64, tag: u32) -> Option<u32> {
-    let word = Word::load(bucket);
-    (above_of(word) & tag == tag && unit_of(word) != 0).then_some(unit_of(word))
-}

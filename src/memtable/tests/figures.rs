@@ -115,7 +115,7 @@ fn nanoseconds_an_entry() {
     }
     for _ in 0..2 {
         let (table, garbage, _) = filled(&some, 1, 3);
-        println!("{} lists, {} MB", table.ordered.counts().0, table.memory_bytes() >> 20);
+        println!("{} lists, {} MB", table.ordered.counts().0, table.ordered.memory_bytes() >> 20);
         read(&table, &some, &absent, "live");
         let clock = Clock::start();
         while table.freeze_step(END, &[], END) {}
@@ -124,7 +124,7 @@ fn nanoseconds_an_entry() {
         while garbage.drain() > 0 {}
         println!("free lists {} ns", clock.per(ENTRIES));
         let (_, _, runs) = table.ordered.counts();
-        println!("{runs} runs, {} MB", table.memory_bytes() >> 20);
+        println!("{runs} runs, {} MB", table.ordered.memory_bytes() >> 20);
         read(&table, &some, &absent, "frozen");
     }
 }

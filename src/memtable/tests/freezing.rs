@@ -146,7 +146,7 @@ fn runs_stay_few_and_lists_are_freed() {
     for i in 0..4_000_u32 {
         engine.write(&[put(&i.to_be().to_le_bytes(), b"value")]);
     }
-    let before = engine.table.memory_bytes();
+    let before = engine.table.ordered.memory_bytes();
     let lists = engine.lists();
 
     engine.freeze_all_kept();
@@ -155,6 +155,6 @@ fn runs_stay_few_and_lists_are_freed() {
     assert!(engine.frozen() >= lists - 1);
     assert!(engine.runs() <= 4 * (MERGE_WIDTH - 1), "{} runs", engine.runs());
     assert_eq!(engine.garbage.pending(), 0);
-    assert!(engine.table.memory_bytes() < before);
+    assert!(engine.table.ordered.memory_bytes() < before);
     assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 4_000);
 }

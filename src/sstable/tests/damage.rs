@@ -4,6 +4,7 @@ use super::*;
 use crate::base::ErrorKind;
 use crate::base::checksum::crc;
 use crate::sstable::format::{FOOTER_BYTES, HEADER_BYTES, TRAILER_BYTES};
+use crate::sstable::section::properties_at;
 
 /// Two sections, several blocks, versions, a block that spans pages, both encodings, all parts.
 fn fixture() -> Sections {
@@ -100,7 +101,7 @@ fn every_truncation_is_found_before_and_after_opening() {
 
         let file = MemFile::new(bytes.clone());
         let table = Table::open(file.clone(), &meta.file, &BlockCache::new(0)).unwrap();
-        file.truncate(length as u64).unwrap();
+        file.cut_off(length);
         let error = table.verify().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.offset() <= bytes.len() as u64);
@@ -158,7 +159,7 @@ fn blocks(bytes: &[u8], meta: &TableMeta) -> Vec<(usize, usize)> {
             (section.parts.index, properties.index_bytes),
             (section.parts.hash, properties.hash_bytes),
             (section.parts.filter, properties.filter_bytes),
-            (section.parts.properties, section.place.properties_bytes),
+            (properties_at(section.place), section.place.properties_bytes),
         ] {
             if length > 0 {
                 found.push((at, u64::from(length)));

@@ -72,7 +72,7 @@ fn a_seek_in_the_block_index_finds_the_block_where_a_key_belongs() {
             let place = (i as u64 * 100, u32::try_from(i).unwrap());
             builder.add(place.0, place.1, (&last.0, last.1), next);
         }
-        let blocks = builder.len();
+        let blocks = keys.len().div_ceil(3);
         let bytes = builder.encode(blocks as u64 * 100, u32::try_from(blocks).unwrap());
         let index = Index::decode(bytes.into(), blocks as u64 * 100, 64).unwrap();
 

@@ -87,10 +87,6 @@ impl File for PosixFile {
         }
     }
 
-    fn truncate(&self, bytes: u64) -> Result<()> {
-        self.file.set_len(bytes).map_err(|cause| self.failed("truncate", &cause))
-    }
-
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>> {
         let len = self.len()?;
         if len < bytes {

@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Dir, Vfs};
-use crate::base::{Error, Result};
+use crate::base::{Error, ErrorKind, Result};
 use dir::PosixDir;
 
 /// The file system of the operating system.
@@ -54,12 +54,15 @@ impl Vfs for PosixVfs {
         let name = sys::c_name(name).map_err(|cause| Error::io(doing, path, &cause))?;
         match sys::unlink_at(parent_fd.as_fd(), &name, libc::AT_REMOVEDIR) {
             Ok(()) => sync_names(&parent_fd, parent),
-            Err(cause) => Err(match cause.raw_os_error() {
-                Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOENT | libc::ENOTDIR) => {
-                    Error::invalid(format!("{doing} {}: {cause}", path.display()))
-                }
-                _ => Error::io(doing, path, &cause),
-            }),
+            Err(cause) => {
+                let error = Error::io(doing, path, &cause);
+                Err(match cause.raw_os_error() {
+                    Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOENT | libc::ENOTDIR) => {
+                        error.of_kind(ErrorKind::Invalid)
+                    }
+                    _ => error,
+                })
+            }
         }
     }
 }
@@ -133,10 +136,9 @@ fn is_missing(cause: &io::Error) -> bool {
 
 /// A directory that is missing or none is the caller's mistake; anything else is the system's.
 fn unopened(path: &Path, cause: &io::Error) -> Error {
+    let error = Error::io("open directory", path, cause);
     match cause.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => {
-            Error::invalid(format!("open directory {}: {cause}", path.display()))
-        }
-        _ => Error::io("open directory", path, cause),
+        Some(libc::ENOENT | libc::ENOTDIR) => error.of_kind(ErrorKind::Invalid),
+        _ => error,
     }
 }

@@ -258,7 +258,6 @@ fn lens(file: &FileNode) -> Vec<u64> {
         len = match op {
             FileOp::Write { offset, bytes, .. } => len.max(offset + bytes.len() as u64),
             FileOp::Grow { len: new, .. } => len.max(*new),
-            FileOp::Resize { len: new, .. } => *new,
         };
         lens.push(len);
     }
@@ -276,20 +275,12 @@ struct SectorChange {
     bytes: Vec<u8>,
 }
 
-/// The unsynced operations cut into sectors. A cut-off end counts as zeros written there.
+/// The unsynced writes cut into sectors.
 fn sector_changes(file: &FileNode) -> Vec<SectorChange> {
     let mut changes = Vec::new();
-    for (op, before) in file.ops.iter().zip(lens(file)) {
-        let zeros;
-        let (start, bytes) = match op {
-            FileOp::Write { offset, bytes, .. } => (*offset, &**bytes),
-            FileOp::Resize { len, .. } if *len < before => {
-                zeros = vec![0; index(before - len)];
-                (*len, &zeros[..])
-            }
-            FileOp::Resize { .. } | FileOp::Grow { .. } => continue,
-        };
-        let end = start + bytes.len() as u64;
+    for op in &file.ops {
+        let FileOp::Write { offset: start, bytes, .. } = op else { continue };
+        let (start, end) = (*start, start + bytes.len() as u64);
         let mut offset = start;
         while offset < end {
             let sector = offset / SECTOR_BYTES;

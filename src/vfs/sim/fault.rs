@@ -33,7 +33,6 @@ pub(crate) enum CallKind {
     Write,
     Sync,
     Allocate,
-    Truncate,
     Map,
     /// `LogMap::store` and `LogMap::store_words`.
     Store,
@@ -43,6 +42,7 @@ pub(crate) enum CallKind {
 impl CallKind {
     /// Whether the call changes what is stored or what is durable. A crash at any other call
     /// leaves the same bytes as one at the next call.
+    #[cfg(not(loom))]
     pub(crate) fn changes(self) -> bool {
         use CallKind::{FreeBytes, Len, List, Map, Mount, Open, OpenDir, Read};
         !matches!(self, OpenDir | List | Open | FreeBytes | Mount | Len | Read | Map)

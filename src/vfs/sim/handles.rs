@@ -326,16 +326,6 @@ impl File for SimFile {
         })
     }
 
-    fn truncate(&self, bytes: u64) -> Result<()> {
-        self.call(CallKind::Truncate, "truncate", 0, |state, verdict| {
-            self.must_be_writable("truncate")?;
-            if verdict.is_done() {
-                state.resize(self.handle.id, bytes);
-            }
-            Ok(())
-        })
-    }
-
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>> {
         let map = self.call(CallKind::Map, "map", 0, |state, _| {
             if !self.writable {

@@ -33,17 +33,13 @@ pub(super) enum FileOp {
     Write { order: u64, offset: u64, bytes: Arc<[u8]> },
     /// The file was made at least so long.
     Grow { order: u64, len: u64 },
-    /// The file was made exactly so long.
-    Resize { order: u64, len: u64 },
 }
 
 impl FileOp {
     /// Its place in the order of all changes.
     pub(super) fn order(&self) -> u64 {
         match self {
-            Self::Write { order, .. } | Self::Grow { order, .. } | Self::Resize { order, .. } => {
-                *order
-            }
+            Self::Write { order, .. } | Self::Grow { order, .. } => *order,
         }
     }
 
@@ -52,7 +48,6 @@ impl FileOp {
         match self {
             Self::Write { offset, bytes, .. } => content.write(bytes, *offset),
             Self::Grow { len, .. } => content.grow(*len),
-            Self::Resize { len, .. } => content.set_len(*len),
         }
     }
 }
@@ -90,9 +85,6 @@ impl FileNode {
 
     /// Makes the pages that `[from, to)` touches durable, and the length.
     pub(super) fn sync_range(&mut self, from: u64, to: u64) {
-        if self.ops.iter().any(|op| matches!(op, FileOp::Resize { .. })) {
-            return self.sync();
-        }
         let from = from - from % PAGE_BYTES;
         let to = to.checked_next_multiple_of(PAGE_BYTES).unwrap_or(u64::MAX);
         for op in std::mem::take(&mut self.ops) {
@@ -307,12 +299,6 @@ impl State {
     pub(super) fn grow(&mut self, file: NodeId, len: u64) {
         let order = self.next_order();
         self.file_mut(file).change(FileOp::Grow { order, len });
-    }
-
-    /// Makes a file exactly so long; not durable.
-    pub(super) fn resize(&mut self, file: NodeId, len: u64) {
-        let order = self.next_order();
-        self.file_mut(file).change(FileOp::Resize { order, len });
     }
 
     /// Makes the names in a directory durable, and forgets nodes that nothing refers to.

@@ -6,6 +6,7 @@ mod faults;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::content::Content;
 use super::{PowerLoss, SimFs};
 use crate::base::ErrorKind;
 use crate::vfs::{Dir, File, LockMode, Vfs};
@@ -57,14 +58,13 @@ fn written_bytes_are_read_back_across_pages() {
 
 #[test]
 fn what_was_cut_off_comes_back_as_zeros() {
-    let (_fs, dir) = disk();
-    let file = dir.create("000001.wal").unwrap();
-    file.write_at(&[7; 5000], 0).unwrap();
+    let mut content = Content::default();
+    content.write(&[7; 5000], 0);
 
-    file.truncate(4100).unwrap();
-    file.allocate(5000).unwrap();
+    content.set_len(4100);
+    content.grow(5000);
     let mut buf = [9; 5000];
-    file.read_at(&mut buf, 0).unwrap();
+    content.read(&mut buf, 0);
 
     assert!(buf[..4100].iter().all(|byte| *byte == 7));
     assert!(buf[4100..].iter().all(|byte| *byte == 0));

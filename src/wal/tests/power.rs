@@ -33,7 +33,7 @@ fn history(random: &mut Random) -> TestLog {
             // A sync that was cut short: the oldest segment only, and nobody is told.
             4 => {
                 if let Some(oldest) = log.older.first() {
-                    oldest.sync(0, oldest.capacity()).unwrap();
+                    oldest.sync(0, log.capacity).unwrap();
                 }
             }
             _ => {

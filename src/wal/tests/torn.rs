@@ -23,7 +23,7 @@ fn a_bad_record_without_proof_is_the_cut() {
 
         assert_eq!(replayed.keys, ["a"]);
         assert_eq!(replayed.outcome.end, log.written[1].header.lsn);
-        let cut = Cut { file: FileNumber(10), offset: offset(&log, 1) as u64 };
+        let cut = replay::Cut { file: FileNumber(10), offset: offset(&log, 1) as u64 };
         assert_eq!(replayed.outcome.cut, Some(cut));
         assert_eq!(replayed.outcome.highest, FLOOR.plus(1024));
     }

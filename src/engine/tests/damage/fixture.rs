@@ -115,13 +115,6 @@ impl Fixture {
         }
         fs
     }
-
-    /// Paths of the files whose names begin and end so.
-    pub(super) fn named(&self, begin: &str, end: &str) -> Vec<&str> {
-        let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
-        let wanted = |path: &str| name(path).starts_with(begin) && name(path).ends_with(end);
-        self.files.keys().map(String::as_str).filter(|path| wanted(path)).collect()
-    }
 }
 
 /// All files of a disk.

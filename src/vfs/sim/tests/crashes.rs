@@ -290,21 +290,6 @@ fn a_synced_mapping_keeps_its_pages_and_no_others() {
 }
 
 #[test]
-fn a_cut_end_may_come_back() {
-    let (fs, dir) = disk();
-    let file = synced(&dir, "000001.wal", &[b'x'; 1024]);
-    file.truncate(600).unwrap();
-
-    let found = outcomes(&fs, PowerLoss::Independent, |left| bytes(left).unwrap());
-
-    assert_eq!(bytes(&fs.power_loss(PowerLoss::Everything, 0)).unwrap(), [b'x'; 600]);
-    assert_eq!(bytes(&fs.power_loss(PowerLoss::Nothing, 0)).unwrap(), [b'x'; 1024]);
-    assert!(found.iter().any(|left| left.len() == 600));
-    assert!(found.iter().any(|left| left.len() == 1024 && left[1023] == 0));
-    assert!(found.iter().any(|left| left.len() == 1024 && left[1023] == b'x'));
-}
-
-#[test]
 fn one_seed_gives_one_outcome() {
     let (fs, dir) = disk();
     let file = synced(&dir, "000001.wal", b"");
