@@ -299,7 +299,7 @@ impl<'a> Block<'a> {
     #[inline]
     pub(super) fn prefetch_entry(&self, i: usize) {
         if let Some(offset) = self.offset(i) {
-            self.prefetch_at(offset, 4);
+            self.prefetch_at(offset, 8);
         }
     }
 

@@ -22,7 +22,7 @@ use super::section::Section;
 use super::table::Table;
 
 /// How many bytes before a walk memory is asked for.
-const AHEAD_BYTES: usize = 256;
+const AHEAD_BYTES: usize = 512;
 
 /// See [`Table::cursor`].
 pub(crate) struct TableCursor {
