@@ -243,15 +243,15 @@ impl Db {
         self.env.wake_workers();
         let until = self.deadline(timeout_ns);
         let stop = || done() || self.background_error.lock().is_some() || !self.is_live();
-        self.wait_on(&self.jobs.parking, until, stop)?;
-        self.check_writable()?;
-        if done() {
-            return Ok(());
+        // What was done for a moment may be undone at the next look: then wait on.
+        while !done() {
+            self.wait_on(&self.jobs.parking, until, stop)?;
+            self.check_writable()?;
+            if let Some(cause) = self.background_error.lock().clone() {
+                return if done() { Ok(()) } else { Err(cause) };
+            }
         }
-        match self.background_error.lock().clone() {
-            Some(cause) => Err(cause),
-            None => Err(Error::new(ErrorKind::Busy, "background work goes on")),
-        }
+        Ok(())
     }
 
     /// No flush and no compaction runs.
