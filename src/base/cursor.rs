@@ -2,7 +2,25 @@
 //!
 //! Memtables, tables and their merge all implement it. A cursor belongs to one thread at a time.
 
-use super::{Entry, Result};
+use super::key::head_of;
+use super::{Entry, Kind, Result};
+
+/// Stages of [`Cursor::approach`].
+pub(crate) const APPROACH_STAGES: u32 = 4;
+
+/// Steps over versions of one key before a seek is cheaper.
+pub(crate) const STEPS_MAX: u32 = 8;
+
+/// What decides whether an entry is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// As in [`Entry`].
+    pub(crate) number: u64,
+    /// As in [`Entry`].
+    pub(crate) kind: Kind,
+    /// As in [`Entry`].
+    pub(crate) expiry_ms: u64,
+}
 
 /// A seekable position among entries in internal order (key ascending, number descending).
 ///
@@ -18,6 +36,37 @@ pub(crate) trait Cursor: Send {
     fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()>;
     /// Moves to the last entry strictly before (`key`, `number`) in internal order.
     fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()>;
+    /// Begins what `seek_ge` and `seek_lt` do for the same place: called with `stage` 0, 1, 2, ...
+    /// up to `APPROACH_STAGES`, with the same stages of other cursors in between, so that the
+    /// memory that each of them needs next arrives at the same time. The seek itself must follow.
+    /// Only a hint: the cursor may do nothing, and an error shows in the seek.
+    fn approach(&mut self, _key: &[u8], _number: u64, _stage: u32) {}
+    /// Moves to the first entry of the next key, past all versions of the key here. Unpositioned
+    /// cursors stay so.
+    fn next_key(&mut self) -> Result<()> {
+        let Some(entry) = self.entry() else { return Ok(()) };
+        let key = entry.key.to_vec();
+        pass_versions(self, &key)
+    }
+    /// From a delete numbered below `below` on, as [`Self::next_key`], and perhaps further: over
+    /// keys before `limit` whose newest entry from here is such a delete too.
+    fn pass_deletes(&mut self, _below: u64, _limit: Option<&[u8]>) -> Result<()> {
+        self.next_key()
+    }
+    /// Whether the entry just before this one is of another key, or there is none: none when that
+    /// takes more than a look.
+    fn is_newest(&self) -> Option<bool> {
+        None
+    }
+    /// [`head_of`] the key here, or none when there is no entry.
+    fn head(&self) -> Option<u128> {
+        self.entry().map(|entry| head_of(entry.key))
+    }
+    /// The entry here without key and value, or none when there is no entry.
+    fn stamp(&self) -> Option<Stamp> {
+        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
+        Some(Stamp { number, kind, expiry_ms })
+    }
     /// Moves one entry on. Unpositioned cursors stay so.
     fn next(&mut self) -> Result<()>;
     /// Moves one entry back. Unpositioned cursors stay so.
@@ -26,4 +75,58 @@ pub(crate) trait Cursor: Send {
     ///
     /// The bytes stay where they are until the cursor moves or is dropped.
     fn entry(&self) -> Option<Entry<'_>>;
+}
+
+/// From a version of `key` to the first entry of the next key: a few steps, then a seek.
+pub(crate) fn pass_versions<C: Cursor + ?Sized>(cursor: &mut C, key: &[u8]) -> Result<()> {
+    for _ in 0..STEPS_MAX {
+        cursor.next()?;
+        if cursor.entry().is_none_or(|entry| entry.key != key) {
+            return Ok(());
+        }
+    }
+    cursor.seek_ge(key, 0)?;
+    if cursor.entry().is_some_and(|entry| entry.key == key) { cursor.next() } else { Ok(()) }
+}
+
+impl<C: Cursor + ?Sized> Cursor for Box<C> {
+    fn seek_first(&mut self) -> Result<()> {
+        (**self).seek_first()
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        (**self).seek_last()
+    }
+    fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
+        (**self).seek_ge(key, number)
+    }
+    fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
+        (**self).seek_lt(key, number)
+    }
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        (**self).approach(key, number, stage);
+    }
+    fn next_key(&mut self) -> Result<()> {
+        (**self).next_key()
+    }
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        (**self).pass_deletes(below, limit)
+    }
+    fn is_newest(&self) -> Option<bool> {
+        (**self).is_newest()
+    }
+    fn head(&self) -> Option<u128> {
+        (**self).head()
+    }
+    fn stamp(&self) -> Option<Stamp> {
+        (**self).stamp()
+    }
+    fn next(&mut self) -> Result<()> {
+        (**self).next()
+    }
+    fn prev(&mut self) -> Result<()> {
+        (**self).prev()
+    }
+    fn entry(&self) -> Option<Entry<'_>> {
+        (**self).entry()
+    }
 }

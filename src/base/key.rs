@@ -93,3 +93,15 @@ pub(crate) struct Entry<'a> {
 pub(crate) fn compare(a: (&[u8], u64), b: (&[u8], u64)) -> std::cmp::Ordering {
     a.0.cmp(b.0).then(b.1.cmp(&a.1))
 }
+
+/// The first 16 bytes of a key, zero-padded, as a number: if two differ, the keys order like them.
+#[inline]
+#[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
+pub(crate) fn head_of(key: &[u8]) -> u128 {
+    if let Some(head) = key.first_chunk() {
+        return u128::from_be_bytes(*head);
+    }
+    let mut head = [0; 16];
+    head[..key.len()].copy_from_slice(key);
+    u128::from_be_bytes(head)
+}

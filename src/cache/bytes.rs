@@ -20,15 +20,16 @@ use parking_lot::Mutex;
 use super::BLOCK_OVERHEAD_BYTES;
 use crate::mem::{Region, prefetch};
 
-/// What a frame takes: a block of 4 KiB, its header, and an odd number of lines in all.
-const FRAME_BYTES: usize = 4096 + 64;
+/// What a frame takes: a block of 4 KiB with what is kept in memory for each of 76 entries, its
+/// header, and an odd number of lines in all.
+const FRAME_BYTES: usize = 69 * 64;
 const HEADER_BYTES: usize = 16;
 /// Blocks that are at least half a frame long and fit one go there.
 const FRAMED_MIN: usize = 2048;
 const FRAMED_MAX: usize = FRAME_BYTES - HEADER_BYTES;
 /// What frames are cut from: one huge page.
 const SLAB_BYTES: usize = 2 << 20;
-const SLAB_FRAMES: u32 = 504;
+const SLAB_FRAMES: u32 = 474;
 
 const _: () = assert!(SLAB_FRAMES as usize * FRAME_BYTES <= SLAB_BYTES);
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES && FRAME_BYTES % 16 == 0);

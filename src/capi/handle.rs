@@ -70,7 +70,6 @@ pub(super) struct SnapshotObject {
 /// A cursor. The engine's part is dropped before the database.
 pub(super) struct IterObject {
     pub(super) cursor: Iter,
-    pub(super) keys_only: bool,
     /// Direction in which the cursor stands one entry ahead of what the caller has seen.
     pub(super) ahead: Option<i32>,
     /// Whether the last move failed: only a seek helps.

@@ -257,7 +257,7 @@ unsafe fn open(
     let end = if is_prefix { prefix_end(lo.unwrap_or(&[])) } else { None };
     let cursor = db.open.engine.iter(ks, &options, lo, end.as_deref().or(hi))?;
     let db = Arc::clone(&db.open);
-    Ok(IterObject { cursor, keys_only: options.keys_only, ahead: None, broken: false, db })
+    Ok(IterObject { cursor, ahead: None, broken: false, db })
 }
 
 /// The first key after every key with this prefix; none when nothing is.
@@ -314,12 +314,6 @@ impl IterObject {
         self.broken = false;
         Ok(found)
     }
-
-    /// The value as the caller wants it.
-    #[inline]
-    fn value(&self) -> &[u8] {
-        if self.keys_only { &[] } else { self.cursor.value() }
-    }
 }
 
 /// Lends the entry under the cursor, if there is one.
@@ -331,10 +325,11 @@ unsafe fn show(it: &IterObject, found: bool, k: *mut lsm_slice, v: *mut lsm_slic
     if !found {
         return LSM_END;
     }
+    let (key, value) = it.cursor.entry();
     // SAFETY: the caller's contract.
-    unsafe { Out::wanted(k).set(bytes::lent(it.cursor.key())) };
+    unsafe { Out::wanted(k).set(bytes::lent(key)) };
     // SAFETY: as above.
-    unsafe { Out::wanted(v).set(bytes::lent(it.value())) };
+    unsafe { Out::wanted(v).set(bytes::lent(value)) };
     LSM_OK
 }
 
@@ -361,7 +356,7 @@ unsafe fn fill(
         if !it.step(dir)? {
             break LSM_END;
         }
-        let (key, value) = (it.cursor.key(), it.value());
+        let (key, value) = it.cursor.entry();
         let lengths = [len_u32(key).to_le_bytes(), len_u32(value).to_le_bytes()];
         let record: [&[u8]; 3] = [lengths.as_flattened(), key, value];
         // SAFETY: the caller's contract.

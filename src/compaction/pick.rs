@@ -4,6 +4,8 @@
 //!    the section whose compaction rewrites the least for its size.
 //! 2. Sections that are mostly tombstones which every reader sees.
 //! 3. Files of level 0 most of which is dead, because other keyspaces' sections have left.
+//! 4. In quiet times level 0, though not due, if that rewrites no more than a full level would:
+//!    every section there is one more place to look for every read.
 //!
 //! Every job moves sections down, or removes tombstones for good, or shrinks level 0: without new
 //! writes there is a last one.
@@ -33,6 +35,8 @@ pub(crate) struct PickOptions {
     pub(crate) job_bytes_max: u64,
     /// The oldest position at which anybody reads: tombstones below it may be needless.
     pub(crate) oldest: Lsn,
+    /// Sections in level 0 that are worth a job in quiet times; none when it is not quiet.
+    pub(crate) quiet: Option<usize>,
 }
 
 /// The most urgent job that may run beside those of `busy`; none if nothing is due.
@@ -43,6 +47,7 @@ pub(crate) fn pick(version: &Version, busy: &Busy, options: &PickOptions) -> Opt
         .find_map(|score| picker.due(score))
         .or_else(|| picker.tombstones())
         .or_else(|| picker.waste())
+        .or_else(|| picker.leftover())
 }
 
 /// What picking looks at.
@@ -154,6 +159,24 @@ impl Picker<'_> {
             oldest_first
                 .filter(|section| self.is_wasted(section))
                 .find_map(|section| self.level0(levels, section, Reason::Waste))
+        })
+    }
+
+    /// What is left in level 0 when nothing is due.
+    fn leftover(&self) -> Option<Job> {
+        let least = self.options.quiet?;
+        self.version.keyspaces().iter().find_map(|levels| {
+            let sections = levels.sections(Level(0));
+            let bytes = levels.level_bytes();
+            let base = self.options.sizes.targets(&bytes).base;
+            let worth = bytes[0].saturating_mul(self.options.sizes.multiplier);
+            if sections.len() < least || worth < bytes[usize::from(base.0)] {
+                return None;
+            }
+            let oldest_first = sections.iter().rev().filter(|section| !self.busy.holds(section));
+            oldest_first
+                .into_iter()
+                .find_map(|section| self.level0(levels, section, Reason::Level0))
         })
     }
 

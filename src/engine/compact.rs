@@ -9,6 +9,9 @@ use crate::compaction::{self, Busy, BusyId, Context, Job, Outcome, PickOptions, 
 use crate::mem::epoch;
 use crate::version::{LevelSizes, Version};
 
+/// Sections in level 0 that are compacted when nothing was written for a while.
+const QUIET_SECTIONS: usize = 2;
+
 /// What [`Db::background`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Background {
@@ -36,14 +39,23 @@ struct Running {
 impl Db {
     /// As a worker: one compaction, if one is due.
     pub(super) fn compaction_job(&self) -> bool {
+        self.compact_some(&self.pick_options())
+    }
+
+    /// As a worker, when nothing was written for a while: a compaction that is not due but makes
+    /// reads cheaper.
+    pub(super) fn quiet_job(&self) -> bool {
+        self.compact_some(&PickOptions { quiet: Some(QUIET_SECTIONS), ..self.pick_options() })
+    }
+
+    fn compact_some(&self, options: &PickOptions) -> bool {
         if self.poison.check().is_err() || self.leaves_no_thread() {
             return false;
         }
-        let options = self.pick_options();
         let picked = {
             let mut state = self.compaction.lock();
             let version = self.version();
-            compaction::pick(&version, &state.busy, &options)
+            compaction::pick(&version, &state.busy, options)
                 .map(|job| (self.start(&mut state, &job), job))
         };
         let Some((running, job)) = picked else { return false };
@@ -160,6 +172,8 @@ impl Db {
             target_file_bytes: self.options.write_buffer_bytes / 16 * 15,
             job_bytes_max: 16 * self.options.write_buffer_bytes,
             oldest: snapshots.first().copied().unwrap_or(horizon),
+            // Whoever waits for the end of all work wants it all done.
+            quiet: (self.jobs.idle_waiters.load(Ordering::Relaxed) > 0).then_some(1),
         }
     }
 
@@ -218,7 +232,12 @@ impl Db {
                 self.env.wake_workers();
                 Ok(())
             }
-            Background::WaitIdle => self.wait_done(timeout_ns, || self.is_idle()),
+            Background::WaitIdle => {
+                self.jobs.idle_waiters.fetch_add(1, Ordering::Relaxed);
+                let done = self.wait_done(timeout_ns, || self.is_idle());
+                self.jobs.idle_waiters.fetch_sub(1, Ordering::Relaxed);
+                done
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::db::{Db, LogLevel};
 use super::generation::Sealed;
 use crate::base::meta::TableMeta;
 use crate::base::mutant::mutant;
-use crate::base::{Level, Lsn, Result, filename};
+use crate::base::{Cursor, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, VersionEdit};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;

@@ -7,12 +7,12 @@
 use std::sync::{Arc, OnceLock};
 
 use super::env::Env;
-use crate::base::{Cursor, Error, FileNumber, KeyspaceId, Lsn, Result};
+use crate::base::{Error, FileNumber, KeyspaceId, Lsn, Result};
 use crate::mem::Budget;
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::mem::epoch::Guard;
 use crate::mem::{EpochCell, Garbage};
-use crate::memtable::{Memtable, Replayed};
+use crate::memtable::{MemCursor, Memtable, Replayed};
 use crate::wal::{Place, Predecessor, Segment};
 
 /// What follows a generation of type `G`: models put a smaller one in its place.
@@ -283,12 +283,12 @@ impl Sealed {
     ///
     /// # Errors
     /// `Busy` when `below` lies inside, is no snapshot, and is too old: read at a newer position.
-    pub(super) fn cursor(&self, keyspace: KeyspaceId, below: Lsn) -> Result<Box<dyn Cursor>> {
+    pub(super) fn cursor(&self, keyspace: KeyspaceId, below: Lsn) -> Result<MemCursor> {
         // From the end on every position sees the same.
         let below = if below >= self.end() { ALL } else { below };
         Ok(match self {
-            Self::Generation(generation) => Box::new(generation.memtable.cursor(keyspace, below)?),
-            Self::Replayed(log) => Box::new(log.entries.cursor(keyspace, below)),
+            Self::Generation(generation) => generation.memtable.cursor(keyspace, below)?,
+            Self::Replayed(log) => log.entries.cursor(keyspace, below),
         })
     }
 }

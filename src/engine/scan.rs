@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::db::Db;
 use super::read::ReadOptions;
 use super::snapshot::Snapshot;
-use crate::base::{Cursor, ErrorKind, KeyspaceId, Lsn, Result};
+use crate::base::{ErrorKind, KeyspaceId, Lsn, Result};
 use crate::mem::epoch;
 use crate::merge::{MergeCursor, VisibleCursor};
-use crate::version::Version;
+use crate::version::{AnyCursor, Version};
 
 /// Where a seek goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,14 +34,14 @@ pub(crate) enum SeekHow {
 pub(crate) struct Iter {
     db: Arc<Db>,
     keyspace: KeyspaceId,
-    cursor: VisibleCursor,
+    cursor: VisibleCursor<AnyCursor>,
     keys_only: bool,
     /// Kept so that droppers respect the moment while tables are opened late.
     _snapshot: Option<Arc<Snapshot>>,
 }
 
 /// Cursors, a version and the position that they show together.
-type Captured = (Vec<Box<dyn Cursor>>, Arc<Version>, Lsn);
+type Captured = (Vec<AnyCursor>, Arc<Version>, Lsn);
 
 impl Db {
     /// An iterator over [`lo`, `hi`) of a keyspace; none is no bound. It is unpositioned.
@@ -61,7 +61,7 @@ impl Db {
                 captured => break captured?,
             }
         };
-        cursors.extend(version.cursors_in(keyspace, lo, hi)?);
+        version.add_cursors(keyspace, lo, hi, &mut cursors)?;
         let lo = lo.map(<[u8]>::to_vec);
         let hi = hi.map(<[u8]>::to_vec);
         let now_ms = self.env.os.unix_ms();
@@ -86,10 +86,13 @@ impl Db {
         if let Some(end) = state.active.memtable.sealed_at() {
             at = at.min(end);
         }
-        let mut cursors: Vec<Box<dyn Cursor>> = Vec::with_capacity(state.sealed.len() + 4);
-        cursors.push(Box::new(state.active.memtable.cursor(keyspace, at)?));
+        let mut cursors = Vec::with_capacity(state.sealed.len() + 8);
+        let active = state.active.memtable.cursor(keyspace, at)?;
+        if !active.is_empty() {
+            cursors.push(AnyCursor::Memory(active));
+        }
         for sealed in &state.sealed {
-            cursors.push(sealed.cursor(keyspace, at)?);
+            cursors.push(AnyCursor::Memory(sealed.cursor(keyspace, at)?));
         }
         Ok((cursors, Arc::clone(&state.version), at))
     }
@@ -131,6 +134,14 @@ impl Iter {
         if self.keys_only { &[] } else { self.cursor.value() }
     }
 
+    /// Key and value here; empty where there is no entry, and the value in a scan of keys.
+    #[inline]
+    pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
+        let (key, value) = self.cursor.entry().unwrap_or_default();
+        (key, if self.keys_only { &[] } else { value })
+    }
+
+    #[inline]
     fn check(&self) -> Result<()> {
         self.db.check_open()?;
         self.db.keyspaces.check(self.keyspace)

@@ -1,8 +1,9 @@
 //! Background work: what is done next for one database.
 //!
 //! Order of urgency: pages for the mapped log, the next generation, flush, freezing lists,
-//! compaction, and a mark when the database has been idle. Each kind runs at most once at a time
-//! but compaction. A worker that finds nothing sleeps until somebody wakes it.
+//! compaction, and when the database has been idle a mark and a compaction that is not due. Each
+//! kind runs at most once at a time but compaction. A worker that finds nothing sleeps until
+//! somebody wakes it.
 
 use parking_lot::Mutex;
 
@@ -41,6 +42,9 @@ pub(super) struct Jobs {
     idle: Mutex<(u64, u64)>,
     /// Where the last mark ends; written by whoever appends one. Relaxed: a hint.
     pub(super) marked: AtomicU64,
+    /// Calls that wait until nothing is left to do. Counted by them, read when a compaction is
+    /// picked; relaxed: a hint, and each wakes the workers after it counted itself.
+    pub(super) idle_waiters: AtomicU32,
     /// Waiters for the end of jobs.
     pub(super) parking: Parking,
 }
@@ -59,6 +63,7 @@ impl Jobs {
             retry_at_ns: AtomicU64::new(0),
             idle: Mutex::new((0, 0)),
             marked: AtomicU64::new(0),
+            idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),
         }
     }
@@ -228,6 +233,6 @@ impl Db {
         let _ = self.mark();
         let visible = self.visible().0;
         *self.jobs.idle.lock() = (visible, 0);
-        false
+        self.may_try() && !self.jobs.is_paused() && self.quiet_job()
     }
 }

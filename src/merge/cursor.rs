@@ -1,61 +1,50 @@
 //! The merging cursor: many sorted sources seen as one, in both directions.
 //!
-//! The source whose entry comes next is the leader. The others wait in a heap by copies of their
-//! keys, so that the runner-up's key is at hand: while one source leads, the next entry costs one
-//! compare, and a source that leads alone is walked straight. Only the leader has been moved past
-//! what was shown; every other source stands on its first entry beyond the leader's (in the
-//! direction of travel), or has none.
+//! The source whose entry comes next is the leader. The others wait in a heap with the beginnings
+//! of their keys, so that the runner-up is at hand: while one source leads, the next entry costs
+//! one compare of integers, and a source that leads alone is walked straight. Only the leader has
+//! been moved past what was shown; every other source stands on its first entry beyond the
+//! leader's (in the direction of travel), or has none.
+//!
+//! A seek goes through all sources in stages, so that they wait for memory together and not one
+//! after the other ([`Cursor::approach`]).
 //!
 //! Not here: visibility. All versions and tombstones are shown. Two sources may hold an entry of
 //! the same number only if they hold the same entry; it is then shown twice.
 
 use std::cmp::Ordering;
 
+use crate::base::cursor::{APPROACH_STAGES, Stamp, pass_versions};
 use crate::base::key::compare;
 use crate::base::{Cursor, Entry, Result};
 
-/// One cursor, with a copy of the key and the number at which it stands while it waits in the heap.
-struct Source {
-    cursor: Box<dyn Cursor>,
-    key: Vec<u8>,
-    number: u64,
-}
-
-impl Source {
-    /// Copies the place for the heap; false when the source has no entry.
-    fn note(&mut self) -> bool {
-        let Some(entry) = self.cursor.entry() else {
-            return false;
-        };
-        self.key.clear();
-        self.key.extend_from_slice(entry.key);
-        self.number = entry.number;
-        true
-    }
+/// A waiting source: the head of its key and its index.
+#[derive(Clone, Copy)]
+struct Waiting {
+    head: u128,
+    source: usize,
 }
 
 /// Many cursors seen as one sorted sequence.
 ///
 /// Past an end it is unpositioned. After an error of any source it is unpositioned too.
-pub(crate) struct MergeCursor {
-    sources: Vec<Source>,
-    /// Indexes of the waiting sources that have an entry; the root is the runner-up.
-    heap: Vec<usize>,
+pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
+    sources: Vec<C>,
+    /// The waiting sources that have an entry; the root is the runner-up.
+    heap: Vec<Waiting>,
     leader: Option<usize>,
+    /// [`head_of`] the leader's key; not up to date while nobody waits.
+    head: u128,
     forward: bool,
     /// The place where a change of direction begins; kept for its allocation.
     pivot: Vec<u8>,
 }
 
-impl MergeCursor {
+impl<C: Cursor> MergeCursor<C> {
     /// Merges `cursors`, which may be none; unpositioned at first.
-    pub(crate) fn new(cursors: Vec<Box<dyn Cursor>>) -> Self {
-        let sources: Vec<Source> = cursors
-            .into_iter()
-            .map(|cursor| Source { cursor, key: Vec::new(), number: 0 })
-            .collect();
+    pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
-        Self { sources, heap, leader: None, forward: true, pivot: Vec::new() }
+        Self { sources, heap, leader: None, head: 0, forward: true, pivot: Vec::new() }
     }
 
     fn unposition(&mut self) {
@@ -67,11 +56,11 @@ impl MergeCursor {
     fn reposition(
         &mut self,
         forward: bool,
-        mut step: impl FnMut(&mut dyn Cursor) -> Result<()>,
+        mut step: impl FnMut(&mut C) -> Result<()>,
     ) -> Result<()> {
         self.unposition();
         for source in &mut self.sources {
-            step(source.cursor.as_mut())?;
+            step(source)?;
         }
         self.forward = forward;
         self.gather();
@@ -81,9 +70,9 @@ impl MergeCursor {
     /// Fills the heap with every source that has an entry and takes the leader off it.
     fn gather(&mut self) {
         self.heap.clear();
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            if source.note() {
-                self.heap.push(index);
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(head) = source.head() {
+                self.heap.push(Waiting { head, source: index });
             }
         }
         for at in (0..self.heap.len() / 2).rev() {
@@ -98,17 +87,47 @@ impl MergeCursor {
             self.leader = None;
             return;
         }
-        self.leader = Some(self.heap.swap_remove(0));
+        let first = self.heap.swap_remove(0);
+        (self.leader, self.head) = (Some(first.source), first.head);
         self.sift_down(0);
     }
 
+    /// Takes all sources through the stages of a seek.
+    fn approach(&mut self, key: &[u8], number: u64) {
+        for stage in 0..APPROACH_STAGES {
+            for source in &mut self.sources {
+                source.approach(key, number, stage);
+            }
+        }
+    }
+
+    /// How two sources order by their places.
+    #[inline]
+    fn order(&self, a: Waiting, b: Waiting) -> Ordering {
+        match a.head.cmp(&b.head) {
+            Ordering::Equal => compare(self.place(a.source), self.place(b.source)),
+            order => order,
+        }
+    }
+
+    /// Whether two sources stand on versions of one key.
+    #[inline]
+    fn share_key(&self, a: Waiting, b: Waiting) -> bool {
+        a.head == b.head && self.place(a.source).0 == self.place(b.source).0
+    }
+
+    /// The key and number at which a source stands; least of all when it has no entry.
+    fn place(&self, source: usize) -> (&[u8], u64) {
+        self.sources[source].entry().map_or((&[], u64::MAX), |entry| (entry.key, entry.number))
+    }
+
     /// Whether waiting source `a` comes before waiting source `b` in the direction of travel.
-    fn precedes(&self, a: usize, b: usize) -> bool {
-        let (left, right) = (&self.sources[a], &self.sources[b]);
-        match compare((&left.key, left.number), (&right.key, right.number)) {
+    #[inline]
+    fn precedes(&self, a: Waiting, b: Waiting) -> bool {
+        match self.order(a, b) {
             Ordering::Less => self.forward,
             Ordering::Greater => !self.forward,
-            Ordering::Equal => a < b,
+            Ordering::Equal => a.source < b.source,
         }
     }
 
@@ -139,20 +158,53 @@ impl MergeCursor {
         let Some(&runner) = self.heap.first() else {
             return Ok(());
         };
-        let Some(entry) = self.sources[leader].cursor.entry() else {
+        let Some(head) = self.sources[leader].head() else {
             self.promote();
             return Ok(());
         };
-        let waiting = &self.sources[runner];
-        let order = compare((entry.key, entry.number), (&waiting.key, waiting.number));
+        let here = Waiting { head, source: leader };
+        let order = self.order(here, runner);
         let leads = if self.forward { order != Ordering::Greater } else { order != Ordering::Less };
-        if !leads {
-            self.sources[leader].note();
-            self.heap[0] = leader;
-            self.leader = Some(runner);
+        if leads {
+            self.head = head;
+        } else {
+            self.heap[0] = here;
+            (self.leader, self.head) = (Some(runner.source), runner.head);
             self.sift_down(0);
         }
         Ok(())
+    }
+
+    /// After a turn forward: from the entry after the pivot to the first of the next key.
+    fn pass_pivot(&mut self) -> Result<()> {
+        let pivot = std::mem::take(&mut self.pivot);
+        let is_version = self.entry().is_some_and(|entry| entry.key == pivot);
+        let passed = if is_version { pass_versions(self, &pivot) } else { Ok(()) };
+        self.pivot = pivot;
+        passed
+    }
+
+    /// Moves the waiting sources that stand on the leader's key past its versions.
+    ///
+    /// Returns whether there were any.
+    #[inline]
+    fn pass_waiting(&mut self, leader: usize) -> Result<bool> {
+        let mut any = false;
+        while let Some(&runner) = self.heap.first() {
+            if !self.share_key(Waiting { head: self.head, source: leader }, runner) {
+                break;
+            }
+            any = true;
+            self.sources[runner.source].next_key()?;
+            match self.sources[runner.source].head() {
+                Some(head) => self.heap[0].head = head,
+                None => {
+                    self.heap.swap_remove(0);
+                }
+            }
+            self.sift_down(0);
+        }
+        Ok(any)
     }
 
     /// Changes the direction: every source is brought to the other side of the leader's entry.
@@ -160,7 +212,7 @@ impl MergeCursor {
         let Some(leader) = self.leader else {
             return Ok(());
         };
-        let Some(entry) = self.sources[leader].cursor.entry() else {
+        let Some(entry) = self.sources[leader].entry() else {
             self.unposition();
             return Ok(());
         };
@@ -182,23 +234,85 @@ impl MergeCursor {
     }
 }
 
-impl Cursor for MergeCursor {
+impl<C: Cursor> Cursor for MergeCursor<C> {
     fn seek_first(&mut self) -> Result<()> {
-        self.reposition(true, |cursor| cursor.seek_first())
+        self.reposition(true, C::seek_first)
     }
 
     fn seek_last(&mut self) -> Result<()> {
-        self.reposition(false, |cursor| cursor.seek_last())
+        self.reposition(false, C::seek_last)
     }
 
     fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.approach(key, number);
         self.reposition(true, |cursor| cursor.seek_ge(key, number))
     }
 
     fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
+        self.approach(key, number);
         self.reposition(false, |cursor| cursor.seek_lt(key, number))
     }
 
+    fn next_key(&mut self) -> Result<()> {
+        let Some(leader) = self.leader else {
+            return Ok(());
+        };
+        if !self.forward {
+            self.turn(true)?;
+            return self.pass_pivot();
+        }
+        if let Err(error) = self.pass_waiting(leader) {
+            self.unposition();
+            return Err(error);
+        }
+        let moved = self.sources[leader].next_key();
+        self.settle(leader, moved)
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        let Some(leader) = self.leader.filter(|_| self.forward) else {
+            return self.next_key();
+        };
+        match self.pass_waiting(leader) {
+            Ok(false) => {}
+            // Where one key is in several sources, the next likely is too.
+            Ok(true) => {
+                let moved = self.sources[leader].next_key();
+                return self.settle(leader, moved);
+            }
+            Err(error) => {
+                self.unposition();
+                return Err(error);
+            }
+        }
+        // Keys before that of the runner-up are the leader's alone.
+        let mut pivot = std::mem::take(&mut self.pivot);
+        let mut limit = limit;
+        if let Some(runner) = self.heap.first() {
+            pivot.clear();
+            pivot.extend_from_slice(self.place(runner.source).0);
+            limit = Some(limit.map_or(&*pivot, |limit| limit.min(&pivot)));
+        }
+        let moved = self.sources[leader].pass_deletes(below, limit);
+        self.pivot = pivot;
+        self.settle(leader, moved)
+    }
+
+    fn is_newest(&self) -> Option<bool> {
+        let leader = self.leader.filter(|_| !self.forward)?;
+        let here = Waiting { head: self.head, source: leader };
+        if self.heap.first().is_some_and(|&runner| self.share_key(here, runner)) {
+            return Some(false);
+        }
+        self.sources[leader].is_newest()
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        self.sources.get(self.leader?)?.stamp()
+    }
+
+    #[inline]
     fn next(&mut self) -> Result<()> {
         let Some(leader) = self.leader else {
             return Ok(());
@@ -206,10 +320,11 @@ impl Cursor for MergeCursor {
         if !self.forward {
             return self.turn(true);
         }
-        let moved = self.sources[leader].cursor.next();
+        let moved = self.sources[leader].next();
         self.settle(leader, moved)
     }
 
+    #[inline]
     fn prev(&mut self) -> Result<()> {
         let Some(leader) = self.leader else {
             return Ok(());
@@ -217,11 +332,12 @@ impl Cursor for MergeCursor {
         if self.forward {
             return self.turn(false);
         }
-        let moved = self.sources[leader].cursor.prev();
+        let moved = self.sources[leader].prev();
         self.settle(leader, moved)
     }
 
+    #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
-        self.sources.get(self.leader?)?.cursor.entry()
+        self.sources.get(self.leader?)?.entry()
     }
 }

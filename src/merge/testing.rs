@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::key::compare;
+use crate::base::cursor::APPROACH_STAGES;
+use crate::base::key::{compare, head_of};
 use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
 
 /// An owned entry.
@@ -151,5 +152,93 @@ impl Random {
 
     pub(crate) fn below(&mut self, n: usize) -> usize {
         usize::try_from((self.next() >> 33) % n as u64).unwrap()
+    }
+}
+
+/// What a cursor shows: key, number and kind of each entry, in order.
+pub(crate) type Shown = Vec<(Vec<u8>, u64, Kind)>;
+
+/// Where the key after that of entry `at` begins.
+fn next_key(entries: &Shown, at: usize) -> usize {
+    at + entries[at..].iter().take_while(|entry| entry.0 == entries[at].0).count()
+}
+
+/// Checks all that a cursor says about where it stands.
+fn assert_stands(cursor: &dyn Cursor, entries: &Shown, at: Option<usize>) {
+    let expected = at.map(|at| &entries[at]);
+    let shown = cursor.entry().map(|e| (e.key.to_vec(), e.number, e.kind));
+    assert_eq!(shown.as_ref(), expected);
+    assert_eq!(cursor.stamp().map(|s| (s.number, s.kind)), expected.map(|e| (e.1, e.2)));
+    assert_eq!(cursor.head(), expected.map(|e| head_of(&e.0)));
+    if let (Some(true), Some(at)) = (cursor.is_newest(), at) {
+        assert!(at == 0 || entries[at - 1].0 != entries[at].0, "{:?}", entries[at]);
+    }
+}
+
+/// Passes deletes from entry `at`, which is one, and returns where the cursor then stands.
+fn pass_deletes(
+    cursor: &mut dyn Cursor,
+    entries: &Shown,
+    at: usize,
+    random: &mut Random,
+) -> Option<usize> {
+    let below = entries[at].1.saturating_add(1 + random.below(2000) as u64);
+    let other = &entries[random.below(entries.len())].0;
+    let limit = Some(other.as_slice()).filter(|limit| *limit > entries[at].0.as_slice());
+    cursor.pass_deletes(below, limit).unwrap();
+    let end = cursor.entry().map_or(entries.len(), |entry| {
+        entries.partition_point(|e| compare((&e.0, e.1), (entry.key, entry.number)).is_lt())
+    });
+    let mut group = next_key(entries, at);
+    assert!(group <= end, "it passed the key");
+    while group < end {
+        let (key, number, kind) = &entries[group];
+        assert!(*kind == Kind::Delete && *number < below, "{:?} was passed", entries[group]);
+        assert!(limit.is_none_or(|limit| key.as_slice() < limit), "{key:?} is behind {limit:?}");
+        group = next_key(entries, group);
+    }
+    assert_eq!(group, end, "it stands on the first entry of a key");
+    Some(end).filter(|end| *end < entries.len())
+}
+
+/// Drives a cursor over `entries` by seeks in stages and by the moves that have quick ways.
+pub(crate) fn walk_quickly(cursor: &mut dyn Cursor, entries: &Shown, random: &mut Random) {
+    for _ in 0..if entries.is_empty() { 0 } else { 200 } {
+        let (mut key, mut number, _) = entries[random.below(entries.len())].clone();
+        if random.below(3) == 0 {
+            key.push(b'0');
+        }
+        number = [u64::MAX, 0, number, number.saturating_add(1)][random.below(4)];
+        let place = entries.partition_point(|e| compare((&e.0, e.1), (&key, number)).is_lt());
+        for stage in 0..APPROACH_STAGES.min(u32::try_from(random.below(6)).unwrap()) {
+            cursor.approach(&key, number, stage);
+        }
+        let mut at = if random.below(2) == 0 {
+            cursor.seek_ge(&key, number).unwrap();
+            Some(place)
+        } else {
+            cursor.seek_lt(&key, number).unwrap();
+            place.checked_sub(1)
+        };
+        for _ in 0..random.below(12) {
+            at = at.filter(|at| *at < entries.len());
+            assert_stands(cursor, entries, at);
+            let Some(here) = at else { break };
+            at = match random.below(6) {
+                0 => {
+                    cursor.next().unwrap();
+                    Some(here + 1)
+                }
+                1 | 2 => {
+                    cursor.prev().unwrap();
+                    here.checked_sub(1)
+                }
+                _ if entries[here].2 == Kind::Delete => pass_deletes(cursor, entries, here, random),
+                _ => {
+                    cursor.next_key().unwrap();
+                    Some(next_key(entries, here))
+                }
+            };
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::testing::{FaultyCursor, Owned, Random, VecCursor, sort};
+use super::testing::{FaultyCursor, Owned, Random, VecCursor, sort, walk_quickly};
 use super::{MergeCursor, VisibleCursor};
 use crate::base::{Cursor, Entry, ErrorKind, Kind, Lsn, Result};
 
@@ -84,8 +84,23 @@ fn merged_sources_look_like_one_in_every_direction() {
 }
 
 #[test]
+fn seeks_in_stages_and_moves_by_key_go_where_single_steps_do() {
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let (keys, count) = (1 + random.below(30), 1 + random.below(4));
+        let length = random.below(120);
+        let mut entries = history(&mut random, length, keys);
+        let mut merged = MergeCursor::new(boxed(deal(&mut random, &entries, count)));
+        sort(&mut entries);
+        let shown = entries.into_iter().map(|e| (e.key, e.number, e.kind)).collect();
+
+        walk_quickly(&mut merged, &shown, &mut random);
+    }
+}
+
+#[test]
 fn merge_of_nothing_has_no_entry() {
-    let mut merged = MergeCursor::new(Vec::new());
+    let mut merged = MergeCursor::new(boxed(Vec::new()));
 
     merged.seek_first().unwrap();
     merged.next().unwrap();
@@ -162,7 +177,11 @@ impl Model {
     }
 }
 
-fn visible_step(cursor: &mut VisibleCursor, choice: usize, key: &[u8]) -> Result<bool> {
+fn visible_step(
+    cursor: &mut VisibleCursor<Box<dyn Cursor>>,
+    choice: usize,
+    key: &[u8],
+) -> Result<bool> {
     match choice {
         0 => cursor.seek_first(),
         1 => cursor.seek_last(),
@@ -314,7 +333,8 @@ fn an_error_leaves_the_merge_unpositioned() {
     let inner = VecCursor::new(vec![Owned::put(b"a", 1, b""), Owned::put(b"c", 2, b"")]);
     let faulty = FaultyCursor { inner, moves, fail_at: 2 };
     let sound = VecCursor::new(vec![Owned::put(b"b", 3, b"")]);
-    let mut merged = MergeCursor::new(vec![Box::new(faulty), Box::new(sound)]);
+    let sources: Vec<Box<dyn Cursor>> = vec![Box::new(faulty), Box::new(sound)];
+    let mut merged = MergeCursor::new(sources);
     merged.seek_first().unwrap();
 
     assert!(merged.next().is_err());

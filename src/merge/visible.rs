@@ -13,6 +13,7 @@
 
 use super::MergeCursor;
 use crate::base::Lsn;
+use crate::base::cursor::Stamp;
 use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
 
 /// Steps over versions of one key before a seek is cheaper.
@@ -26,6 +27,8 @@ enum Place {
     Unset,
     /// On the entry at which the inner cursor stands.
     Inner,
+    /// The same, reached backward, and it is the newest version of its key.
+    Newest,
     /// On the entry in `key` and `value`; the inner cursor stands before all its visible versions.
     Saved,
     /// Before the first entry.
@@ -45,8 +48,8 @@ struct Found {
 }
 
 /// The entries that a reader sees, each key once.
-pub(crate) struct VisibleCursor {
-    inner: MergeCursor,
+pub(crate) struct VisibleCursor<C = Box<dyn Cursor>> {
+    inner: MergeCursor<C>,
     read_at: u64,
     now_ms: u64,
     lo: Option<Vec<u8>>,
@@ -57,11 +60,11 @@ pub(crate) struct VisibleCursor {
     value: Vec<u8>,
 }
 
-impl VisibleCursor {
+impl<C: Cursor> VisibleCursor<C> {
     /// Shows `inner` as seen at `read_at` and at `now_ms` (milliseconds since 1970), from `lo` up
     /// to but not including `hi`; none is no bound.
     pub(crate) fn new(
-        inner: MergeCursor,
+        inner: MergeCursor<C>,
         read_at: Lsn,
         now_ms: u64,
         lo: Option<Vec<u8>>,
@@ -73,25 +76,29 @@ impl VisibleCursor {
 
     /// Whether there is an entry here.
     pub(crate) fn is_positioned(&self) -> bool {
-        matches!(self.place, Place::Inner | Place::Saved)
+        matches!(self.place, Place::Inner | Place::Newest | Place::Saved)
+    }
+
+    /// Key and value here, or none when there is no entry. Valid until the cursor moves.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
+        match self.place {
+            Place::Inner | Place::Newest => {
+                self.inner.entry().map(|entry| (entry.key, entry.value))
+            }
+            Place::Saved => Some((&self.key, &self.value)),
+            _ => None,
+        }
     }
 
     /// The key here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn key(&self) -> &[u8] {
-        match self.place {
-            Place::Inner => self.inner.entry().map_or(&[], |entry| entry.key),
-            Place::Saved => &self.key,
-            _ => &[],
-        }
+        self.entry().map_or(&[], |entry| entry.0)
     }
 
     /// The value here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn value(&self) -> &[u8] {
-        match self.place {
-            Place::Inner => self.inner.entry().map_or(&[], |entry| entry.value),
-            Place::Saved => &self.value,
-            _ => &[],
-        }
+        self.entry().map_or(&[], |entry| entry.1)
     }
 
     /// Moves to the first entry; false when there is none.
@@ -136,7 +143,7 @@ impl VisibleCursor {
             Place::Unset | Place::Start => self.go_first(),
             Place::End => Ok(()),
             Place::Failed(error) => Err(error.clone()),
-            Place::Inner => self.step_on(),
+            Place::Inner | Place::Newest => self.step_on(),
             Place::Saved => self.leave_saved(),
         };
         self.arrive(moved)
@@ -149,6 +156,7 @@ impl VisibleCursor {
             Place::Start => Ok(()),
             Place::Failed(error) => Err(error.clone()),
             Place::Inner => self.step_back(),
+            Place::Newest => self.leave_newest(),
             Place::Saved => self.find_back(),
         };
         self.arrive(moved)
@@ -218,13 +226,16 @@ impl VisibleCursor {
     }
 
     /// From the shown entry of the inner cursor to the one after it.
+    #[inline]
     fn step_on(&mut self) -> Result<()> {
-        if let Some(entry) = self.inner.entry() {
-            self.key.clear();
-            self.key.extend_from_slice(entry.key);
-        }
-        self.inner.next()?;
-        self.find_on(true)
+        self.inner.next_key()?;
+        self.find_on(false)
+    }
+
+    /// From the newest version of a key to the entry before it.
+    fn leave_newest(&mut self) -> Result<()> {
+        self.inner.prev()?;
+        self.find_back()
     }
 
     /// From the shown entry of the inner cursor to the one before it.
@@ -247,30 +258,38 @@ impl VisibleCursor {
     /// are stepped over first.
     fn find_on(&mut self, mut over: bool) -> Result<()> {
         let mut steps = 0;
-        while let Some(entry) = self.inner.entry() {
-            if over && entry.key == self.key {
+        while let Some(stamp) = self.inner.stamp() {
+            if over && self.inner.entry().is_some_and(|entry| entry.key == self.key) {
                 self.pass_older(&mut steps)?;
                 continue;
             }
-            if self.hi.as_deref().is_some_and(|hi| entry.key >= hi) || self.read_at == 0 {
+            if self.is_past_end() || self.read_at == 0 {
                 break;
             }
             over = false;
-            if entry.number >= self.read_at {
+            if stamp.number >= self.read_at {
                 self.pass_newer()?;
                 continue;
             }
-            if is_live(&entry, self.now_ms)? {
+            if is_live(&stamp, self.now_ms)? {
                 self.place = Place::Inner;
                 return Ok(());
             }
-            self.key.clear();
-            self.key.extend_from_slice(entry.key);
-            (over, steps) = (true, 0);
-            self.inner.next()?;
+            if stamp.kind == Kind::Delete {
+                self.inner.pass_deletes(self.read_at, self.hi.as_deref())?;
+            } else {
+                self.inner.next_key()?;
+            }
         }
         self.place = Place::End;
         Ok(())
+    }
+
+    /// Whether the inner entry lies at or behind the upper bound.
+    #[inline]
+    fn is_past_end(&self) -> bool {
+        let Some(hi) = self.hi.as_deref() else { return false };
+        self.inner.entry().is_some_and(|entry| entry.key >= hi)
     }
 
     /// Steps over one more version of `key`, or over all that are left.
@@ -309,7 +328,13 @@ impl VisibleCursor {
                 self.pass_newer_back()?;
                 continue;
             }
-            if self.newest_back()? {
+            if self.inner.is_newest() == Some(true) {
+                if is_live(&stamp_of(&entry), self.now_ms)? {
+                    self.place = Place::Newest;
+                    return Ok(());
+                }
+                self.inner.prev()?;
+            } else if self.newest_back()? {
                 return Ok(());
             }
         }
@@ -370,7 +395,7 @@ impl VisibleCursor {
         let Some(entry) = self.inner.entry() else {
             return Ok(None);
         };
-        let live = is_live(&entry, self.now_ms)?;
+        let live = is_live(&stamp_of(&entry), self.now_ms)?;
         let copied = entry.value.len() <= COPY_BYTES_MAX;
         self.key.clear();
         self.key.extend_from_slice(entry.key);
@@ -387,7 +412,7 @@ impl VisibleCursor {
         let Some(entry) = self.inner.entry().filter(|e| e.key == self.key) else {
             return Err(lost_entry());
         };
-        if is_live(&entry, self.now_ms)? {
+        if is_live(&stamp_of(&entry), self.now_ms)? {
             self.place = Place::Inner;
             return Ok(true);
         }
@@ -408,14 +433,20 @@ impl VisibleCursor {
 }
 
 /// Whether the newest visible version of a key means that the key has a value.
-fn is_live(entry: &Entry<'_>, now_ms: u64) -> Result<bool> {
-    match entry.kind {
-        Kind::Put => Ok(entry.expiry_ms == 0 || entry.expiry_ms > now_ms),
+#[inline]
+fn is_live(stamp: &Stamp, now_ms: u64) -> Result<bool> {
+    match stamp.kind {
+        Kind::Put => Ok(stamp.expiry_ms == 0 || stamp.expiry_ms > now_ms),
         Kind::Delete => Ok(false),
         Kind::Merge | Kind::RangeDelete => Err(Error::unsupported(
             "the range holds merge operands or range deletes; a newer lsmer wrote them",
         )),
     }
+}
+
+fn stamp_of(entry: &Entry<'_>) -> Stamp {
+    let Entry { number, kind, expiry_ms, .. } = *entry;
+    Stamp { number, kind, expiry_ms }
 }
 
 /// A source broke its promise to keep what it has shown.

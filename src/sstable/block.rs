@@ -15,13 +15,21 @@
 //! inside it; [`Block::check`] proves the rest of T7 when a block is read. A block belongs to
 //! nobody: it is a view.
 
+use std::cmp::Ordering;
+
 use crate::base::coding::{Put, align8, u32_of};
 use crate::base::{Entry, Kind};
 
 use super::format::{u16_at, u32_at, u64_at};
+use crate::mem::prefetch;
 
 const HEADER_BYTES: usize = 16;
 const FLAG_WIDE_PLACES: u8 = 1;
+/// In memory only: heads follow the places. See [`with_heads`].
+const FLAG_HEADS: u8 = 2;
+const HEAD_BYTES: usize = 4;
+/// Where places and heads of a page of entries of 100 bytes lie.
+const TAIL_BYTES: usize = 256;
 /// Places beyond this do not fit a u16.
 const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
 
@@ -126,15 +134,50 @@ fn u16_of(n: usize) -> u16 {
     n
 }
 
+/// A checked block with the *heads* of its entries behind it, which is how blocks stay in memory:
+/// for each entry the first four bytes of its key suffix, so that a search touches the few
+/// neighbouring lines at the end of the block and then one entry. `bytes` passed [`Block::check`].
+pub(super) fn with_heads(bytes: Box<[u8]>) -> Box<[u8]> {
+    let Some(block) = Block::parse(&bytes).filter(|block| !block.shape.heads) else { return bytes };
+    let mut out = Vec::with_capacity(bytes.len() + block.count() * HEAD_BYTES);
+    out.extend_from_slice(&bytes);
+    for i in 0..block.count() {
+        let suffix = block.entry(i).map_or(&[][..], |entry| entry.suffix);
+        out.put_u32(head_of(suffix));
+    }
+    out[6] |= FLAG_HEADS;
+    out.into_boxed_slice()
+}
+
+/// The first four bytes, zero-padded, as a number that orders like them.
+#[inline]
+#[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
+fn head_of(suffix: &[u8]) -> u32 {
+    if let Some(head) = suffix.first_chunk() {
+        return u32::from_be_bytes(*head);
+    }
+    let mut head = [0; HEAD_BYTES];
+    head[..suffix.len()].copy_from_slice(suffix);
+    u32::from_be_bytes(head)
+}
+
+/// What the header of a block says, checked against its length: with it the block need not be
+/// parsed again.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    base: u64,
+    count: usize,
+    prefix_bytes: usize,
+    entries_end: usize,
+    wide: bool,
+    heads: bool,
+}
+
 /// A view of a decoded block.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     bytes: &'a [u8],
-    prefix: &'a [u8],
-    base: u64,
-    count: usize,
-    wide: bool,
-    entries_end: usize,
+    shape: Shape,
 }
 
 /// One entry of a block: its key without the prefix, its value by place.
@@ -154,6 +197,25 @@ pub(super) struct BlockEntry<'a> {
 /// The block is one that [`Block::check`] would refuse.
 pub(super) struct Contradiction;
 
+/// Where the parts of an entry lie in its block.
+#[derive(Clone, Copy)]
+pub(super) struct Spans {
+    pub(super) suffix_at: usize,
+    pub(super) value_at: usize,
+    pub(super) value_end: usize,
+    pub(super) number: u64,
+    pub(super) kind: Kind,
+    pub(super) expiry_ms: u64,
+}
+
+impl Spans {
+    /// Where the next entry begins.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        align8(self.value_end)
+    }
+}
+
 impl<'a> Block<'a> {
     /// Reads the header. None if it contradicts the length.
     #[inline]
@@ -162,39 +224,129 @@ impl<'a> Block<'a> {
         let prefix_bytes = u16_at(bytes, 4)?;
         let flags = u16_at(bytes, 6)?;
         let base = u64_at(bytes, 8)?;
-        let prefix = bytes.get(HEADER_BYTES..HEADER_BYTES + prefix_bytes)?;
-        let wide = flags == usize::from(FLAG_WIDE_PLACES);
-        if count == 0 || (flags != 0 && !wide) {
+        bytes.get(HEADER_BYTES..HEADER_BYTES + prefix_bytes)?;
+        let wide = flags & usize::from(FLAG_WIDE_PLACES) != 0;
+        let heads = flags & usize::from(FLAG_HEADS) != 0;
+        if count == 0 || flags & !usize::from(FLAG_WIDE_PLACES | FLAG_HEADS) != 0 {
             return None;
         }
-        let places = count.checked_mul(if wide { 4 } else { 2 })?;
-        let entries_end = bytes.len().checked_sub(places)?;
-        Some(Self { bytes, prefix, base, count, wide, entries_end })
+        let place_bytes = if wide { 4 } else { 2 } + if heads { HEAD_BYTES } else { 0 };
+        let entries_end = bytes.len().checked_sub(count.checked_mul(place_bytes)?)?;
+        Some(Self { bytes, shape: Shape { base, count, prefix_bytes, entries_end, wide, heads } })
+    }
+
+    /// The block of which [`Self::shape`] was taken.
+    #[inline]
+    pub(super) fn of(bytes: &'a [u8], shape: Shape) -> Self {
+        Self { bytes, shape }
+    }
+
+    /// What the header says.
+    #[inline]
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Entries, at least one.
+    #[inline]
     pub(super) fn count(&self) -> usize {
-        self.count
+        self.shape.count
     }
 
     /// What all keys begin with.
+    #[inline]
     pub(super) fn prefix(&self) -> &'a [u8] {
-        self.prefix
+        self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.shape.prefix_bytes).unwrap_or_default()
     }
 
     /// Where entry `i` begins.
     #[inline]
     pub(super) fn offset(&self, i: usize) -> Option<usize> {
-        let places = self.bytes.get(self.entries_end..)?;
-        let place = if self.wide { u32_at(places, i * 4)? } else { u16_at(places, i * 2)? };
+        let places = self.bytes.get(self.shape.entries_end..)?;
+        let place = if self.shape.wide { u32_at(places, i * 4)? } else { u16_at(places, i * 2)? };
         place.checked_mul(8)
     }
 
-    /// The entry at byte `at`. None if it is not wholly inside; at any other place than the
-    /// beginning of an entry the answer is meaningless, but inside the block.
+    /// Bytes `from..to`, which are those of an entry.
+    #[inline]
+    pub(super) fn bytes(&self, from: usize, to: usize) -> &'a [u8] {
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+
+    /// Begins to bring what [`Self::lower_bound`] reads of `bytes`, a block, into the cache.
+    #[inline]
+    pub(super) fn prefetch_search(bytes: &[u8]) {
+        prefetch(bytes.as_ptr());
+        // Places and heads of as many entries as a page of small ones has.
+        let tail = bytes.len().saturating_sub(TAIL_BYTES);
+        for line in 0..TAIL_BYTES / 64 {
+            prefetch(bytes.as_ptr().wrapping_add(tail + line * 64));
+        }
+    }
+
+    /// Begins to bring the first entries of `bytes`, a block, into the cache.
+    #[inline]
+    pub(super) fn prefetch_begin(bytes: &[u8]) {
+        for line in 1..4 {
+            prefetch(bytes.as_ptr().wrapping_add(line * 64));
+        }
+    }
+
+    /// Where the first entry begins.
+    #[inline]
+    pub(super) fn first_offset(&self) -> usize {
+        align8(HEADER_BYTES + self.shape.prefix_bytes)
+    }
+
+    /// Begins to bring entry `i` and what follows it closely into the cache.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, i: usize) {
+        if let Some(offset) = self.offset(i) {
+            self.prefetch_at(offset, 8);
+        }
+    }
+
+    /// Begins to bring `lines` lines from byte `at` on into the cache.
+    #[inline]
+    pub(super) fn prefetch_at(&self, at: usize, lines: usize) {
+        for line in 0..lines {
+            prefetch(self.bytes.as_ptr().wrapping_add(at + line * 64));
+        }
+    }
+
+    /// Where the parts of the entry at byte `at` lie. None if it is not wholly inside; at any other
+    /// place than the beginning of an entry the answer is meaningless, but inside the block.
+    #[inline]
+    pub(super) fn spans_at(&self, at: usize) -> Option<Spans> {
+        let bytes = self.bytes.get(..self.shape.entries_end)?;
+        let head = u64_at(bytes, at)?;
+        let [tag, suffix_len, ..] = head.to_le_bytes();
+        if tag & !TAG_KIND != 0 {
+            return self.rare_spans_at(at);
+        }
+        let kind = Kind::from_u8(tag)?;
+        let number = self.shape.base.checked_add(head >> 32)?;
+        let suffix_at = at + SHORT_HEAD_BYTES;
+        let value_at = suffix_at + usize::from(suffix_len);
+        let value_end = value_at + (head >> 16 & 0xffff) as usize;
+        let inside = value_end <= bytes.len();
+        inside.then_some(Spans { suffix_at, value_at, value_end, number, kind, expiry_ms: 0 })
+    }
+
+    /// [`Self::spans_at`] as slices.
     #[inline]
     pub(super) fn entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
-        let bytes = self.bytes.get(..self.entries_end)?;
+        let spans = self.spans_at(at)?;
+        let Spans { suffix_at, value_at, value_end, number, kind, expiry_ms } = spans;
+        let suffix = self.bytes.get(suffix_at..value_at)?;
+        let value = self.bytes.get(value_at..value_end)?;
+        let end = spans.end();
+        Some(BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end })
+    }
+
+    /// [`Self::spans_at`] for wide entries and those with an expiry.
+    fn rare_spans_at(&self, at: usize) -> Option<Spans> {
+        let bytes = self.bytes.get(..self.shape.entries_end)?;
         let tag = *bytes.get(at)?;
         let (suffix_len, value_len, delta, mut next);
         if tag & TAG_WIDE == 0 {
@@ -220,11 +372,9 @@ impl<'a> Block<'a> {
         let kind = Kind::from_u8(tag & TAG_KIND)?;
         let value_at = next.checked_add(suffix_len)?;
         let value_end = value_at.checked_add(value_len)?;
-        let suffix = bytes.get(next..value_at)?;
-        let value = bytes.get(value_at..value_end)?;
-        let number = self.base.checked_add(delta)?;
-        let end = align8(value_end);
-        Some(BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end })
+        let number = self.shape.base.checked_add(delta)?;
+        let inside = value_end <= bytes.len();
+        inside.then_some(Spans { suffix_at: next, value_at, value_end, number, kind, expiry_ms })
     }
 
     /// Entry `i`.
@@ -237,7 +387,7 @@ impl<'a> Block<'a> {
     #[inline]
     pub(super) fn entry_of(&self, at: usize, key: &[u8]) -> Option<BlockEntry<'a>> {
         let entry = self.entry_at(at)?;
-        (key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry)
+        (key.strip_prefix(self.prefix()) == Some(entry.suffix)).then_some(entry)
     }
 
     /// The newest entry of `key` with a number of at most `number`, if this block has it.
@@ -247,22 +397,22 @@ impl<'a> Block<'a> {
         number: u64,
     ) -> std::result::Result<Option<BlockEntry<'a>>, Contradiction> {
         let at = self.lower_bound(key, number).ok_or(Contradiction)?;
-        if at == self.count {
+        if at == self.count() {
             // The separator is after the last entry, and the next block begins after `key`.
             return Ok(None);
         }
         let entry = self.entry(at).ok_or(Contradiction)?;
-        Ok((key.strip_prefix(self.prefix) == Some(entry.suffix)).then_some(entry))
+        Ok((key.strip_prefix(self.prefix()) == Some(entry.suffix)).then_some(entry))
     }
 
     /// The number of entries before (`key`, `number`) in internal order. None only for a block
     /// that [`Self::check`] would refuse.
     pub(super) fn lower_bound(&self, key: &[u8], number: u64) -> Option<usize> {
-        let Some(suffix) = key.strip_prefix(self.prefix) else {
+        let Some(suffix) = key.strip_prefix(self.prefix()) else {
             // All keys are on the same side of `key`.
-            return Some(if self.prefix < key { self.count } else { 0 });
+            return Some(if self.prefix() < key { self.count() } else { 0 });
         };
-        let (mut low, mut high) = (0, self.count);
+        let (mut low, mut high) = self.alike(suffix);
         while low < high {
             let middle = low + (high - low) / 2;
             let entry = self.entry(middle)?;
@@ -275,6 +425,39 @@ impl<'a> Block<'a> {
         Some(low)
     }
 
+    /// The entries whose heads are that of `suffix`; all, if the block has no heads.
+    #[inline]
+    fn alike(&self, suffix: &[u8]) -> (usize, usize) {
+        if !self.shape.heads {
+            return (0, self.count());
+        }
+        let begin = self.bytes.len() - self.count() * HEAD_BYTES;
+        let mut heads = self.bytes.get(begin..).unwrap_or_default();
+        let wanted = head_of(suffix);
+        let head = |bytes: &[u8]| {
+            bytes.first_chunk().map_or(0, |head: &[u8; HEAD_BYTES]| u32::from_le_bytes(*head))
+        };
+        let mut passed = 0;
+        // Few enough are compared one by one: no branch, and the processor takes several at once.
+        while heads.len() > 64 * HEAD_BYTES {
+            let half = heads.len() / HEAD_BYTES / 2;
+            let (left, right) = heads.split_at(half * HEAD_BYTES);
+            match head(right).cmp(&wanted) {
+                Ordering::Less => (heads, passed) = (right, passed + half),
+                // Equal ones may lie on both sides.
+                Ordering::Equal => return (passed, passed + heads.len() / HEAD_BYTES),
+                Ordering::Greater => heads = left,
+            }
+        }
+        let (mut less, mut more) = (0, 0);
+        for bytes in heads.chunks_exact(HEAD_BYTES) {
+            let found = head(bytes);
+            less += u32::from(found < wanted);
+            more += u32::from(found <= wanted);
+        }
+        (passed + less as usize, passed + more as usize)
+    }
+
     /// Whether the block is laid out as the format says (T7): entries follow each other without a
     /// gap, every place names one, padding and reserved bytes are 0. Order is not looked at.
     pub(super) fn check(&self) -> bool {
@@ -282,10 +465,10 @@ impl<'a> Block<'a> {
     }
 
     fn check_entries(&self) -> Option<()> {
-        let prefix_end = HEADER_BYTES + self.prefix.len();
+        let prefix_end = HEADER_BYTES + self.shape.prefix_bytes;
         let mut at = align8(prefix_end);
         self.zeros(prefix_end, at)?;
-        for i in 0..self.count {
+        for i in 0..self.count() {
             if self.offset(i)? != at {
                 return None;
             }
@@ -293,8 +476,9 @@ impl<'a> Block<'a> {
             self.zeros(entry.value_at + entry.value.len(), entry.end)?;
             at = entry.end;
         }
-        let narrow = self.entries_end <= NARROW_BYTES_MAX;
-        (at == self.entries_end && narrow != self.wide).then_some(())
+        let narrow = self.shape.entries_end <= NARROW_BYTES_MAX;
+        (at == self.shape.entries_end && narrow != self.shape.wide && !self.shape.heads)
+            .then_some(())
     }
 
     fn zeros(&self, from: usize, to: usize) -> Option<()> {

@@ -3,116 +3,154 @@
 //! It holds the table and the block it stands in, so it may outlive whoever made it. One thread at
 //! a time. The key is put together once for each entry, prefix and suffix; the value is borrowed
 //! from the block.
+//!
+//! Memory is asked for before it is needed: a seek in stages ([`Cursor::approach`]), a walk some
+//! lines ahead, and once it has crossed from block to block, the beginning of the next block.
 
 use std::sync::Arc;
 
+use crate::base::cursor::Stamp;
+use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Kind, Result};
 use crate::cache::Pin;
 
-use super::block::{Block, BlockEntry};
+use super::block::{Block, Shape, Spans};
+use super::index::Window;
+use super::key_buf::{CHUNK_BYTES, KeyBuf};
+use super::read::Source;
 use super::section::Section;
 use super::table::Table;
+
+/// How many bytes before a walk memory is asked for.
+const AHEAD_BYTES: usize = 512;
 
 /// See [`Table::cursor`].
 pub(crate) struct TableCursor {
     table: Arc<Table>,
     /// None: the table has nothing of this keyspace.
     section: Option<Arc<Section>>,
+    walk: Walk,
+}
+
+/// The moving part.
+struct Walk {
     keep: bool,
     /// The block that was visited last. Kept when the cursor becomes unpositioned.
-    block: Option<Visited>,
+    visited: Option<Visited>,
+    /// A block that will be visited soon.
+    ahead: Option<(usize, Pin)>,
     /// Only meaningful while `positioned`.
     here: Here,
     positioned: bool,
+    approach: Approach,
 }
 
 struct Visited {
     i: usize,
     pin: Pin,
-    prefix_bytes: usize,
+    shape: Shape,
     count: usize,
 }
 
-/// The entry that the cursor stands on; its key is in `key`, its value in the visited block.
+/// The entry that the cursor stands on: the key is in `key`, the rest in the visited block.
 struct Here {
     at: usize,
-    next_offset: usize,
-    key: Vec<u8>,
-    number: u64,
-    kind: Kind,
-    expiry_ms: u64,
-    value_at: usize,
-    value_end: usize,
+    key: KeyBuf,
+    spans: Spans,
 }
 
-impl TableCursor {
-    /// An unpositioned cursor. With `keep` the blocks that it reads are offered to the cache.
-    pub(super) fn new(table: Arc<Table>, section: Option<Arc<Section>>, keep: bool) -> Self {
-        let here = Here {
-            at: 0,
-            next_offset: 0,
-            key: Vec::new(),
-            number: 0,
-            kind: Kind::Put,
-            expiry_ms: 0,
-            value_at: 0,
-            value_end: 0,
-        };
-        Self { table, section, keep, block: None, here, positioned: false }
-    }
+/// How far a seek in stages has come.
+#[derive(Clone, Copy)]
+enum Approach {
+    None,
+    Window(Window),
+    Block(usize),
+    /// The block and the number of entries in it that come before.
+    Entry(usize, usize),
+}
 
+impl Visited {
+    #[inline]
+    fn block(&self) -> Block<'_> {
+        Block::of(&self.pin, self.shape)
+    }
+}
+
+impl Here {
+    #[inline]
+    fn set(&mut self, at: usize, spans: Spans, block: &Block<'_>) {
+        let suffix = block.bytes(spans.suffix_at, spans.value_at);
+        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
+        self.key.set(suffix, chunk);
+        self.at = at;
+        self.spans = spans;
+    }
+}
+
+impl Walk {
     /// Makes block `i` the visited one.
-    fn visit(&mut self, section: &Section, i: usize) -> Result<()> {
-        if self.block.as_ref().is_some_and(|visited| visited.i == i) {
+    fn visit(&mut self, section: &Section, source: &Source, i: usize) -> Result<()> {
+        if self.visited.as_ref().is_some_and(|visited| visited.i == i) {
             return Ok(());
         }
-        let source = &self.table.source;
-        let pin = section.block(source, i, self.keep)?;
+        let pin = match self.ahead.take() {
+            Some((at, pin)) if at == i => pin,
+            _ => section.block(source, i, self.keep)?,
+        };
         let Some(block) = Block::parse(&pin) else { return Err(section.bad_block(source, i)) };
-        let (prefix_bytes, count) = (block.prefix().len(), block.count());
-        self.here.key.clear();
-        self.here.key.extend_from_slice(block.prefix());
-        self.block = Some(Visited { i, pin, prefix_bytes, count });
+        let (shape, count) = (block.shape(), block.count());
+        self.here.key.set_prefix(block.prefix());
+        self.visited = Some(Visited { i, pin, shape, count });
         Ok(())
     }
 
     /// Stands on entry `at` of the visited block; `offset` is where it begins if that is known.
     #[inline]
-    fn stand(&mut self, section: &Section, at: usize, offset: Option<usize>) -> Result<()> {
-        let Some(visited) = &self.block else { return Ok(()) };
-        let entry = Block::parse(&visited.pin).and_then(|block| match offset {
-            Some(offset) => block.entry_at(offset),
-            None => block.entry(at),
-        });
-        let Some(entry) = entry else {
-            return Err(section.bad_block(&self.table.source, visited.i));
-        };
-        let BlockEntry { suffix, number, kind, expiry_ms, value_at, value, end } = entry;
-        let here = &mut self.here;
-        here.key.truncate(visited.prefix_bytes);
-        here.key.extend_from_slice(suffix);
-        (here.at, here.next_offset) = (at, end);
-        (here.number, here.kind, here.expiry_ms) = (number, kind, expiry_ms);
-        (here.value_at, here.value_end) = (value_at, value_at + value.len());
+    fn stand(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        at: usize,
+        offset: Option<usize>,
+    ) -> Result<()> {
+        let Some(visited) = &self.visited else { return Ok(()) };
+        let block = visited.block();
+        let spans = offset.or_else(|| block.offset(at)).and_then(|at| block.spans_at(at));
+        let Some(spans) = spans else { return Err(section.bad_block(source, visited.i)) };
+        self.here.set(at, spans, &block);
         self.positioned = true;
         Ok(())
     }
 
     /// Stands on the first entry of block `i`, or nowhere past the last block.
-    fn first_of(&mut self, section: &Section, i: usize) -> Result<()> {
+    fn first_of(&mut self, section: &Section, source: &Source, i: usize) -> Result<()> {
         if i >= section.index.len() {
             return Ok(());
         }
-        self.visit(section, i)?;
-        self.stand(section, 0, None)
+        self.visit(section, source, i)?;
+        let offset = self.visited.as_ref().map(|visited| visited.block().first_offset());
+        self.stand(section, source, 0, offset)
     }
 
     /// Stands on the last entry of the block before block `i`, or nowhere.
-    fn last_before(&mut self, section: &Section, i: usize) -> Result<()> {
+    fn last_before(&mut self, section: &Section, source: &Source, i: usize) -> Result<()> {
         let Some(i) = i.checked_sub(1) else { return Ok(()) };
-        self.visit(section, i)?;
-        let count = self.block.as_ref().map_or(1, |visited| visited.count);
-        self.stand(section, count - 1, None)
+        self.visit(section, source, i)?;
+        let count = self.visited.as_ref().map_or(1, |visited| visited.count);
+        self.stand(section, source, count - 1, None)
+    }
+
+    /// Asks for the block that the walk comes to next, and for the slot of the one after that.
+    fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
+        let Some(next) = next else { return };
+        self.ahead = section.resident(next).map(|pin| (next, pin));
+        if let Some((_, pin)) = &self.ahead {
+            Block::prefetch_search(pin);
+            Block::prefetch_begin(pin);
+        }
+        if let Some(after) = after {
+            section.prefetch_slot(after);
+        }
     }
 
     /// Visits the block where (`key`, `number`) belongs, and tells which block and which entry of
@@ -120,104 +158,341 @@ impl TableCursor {
     fn find(
         &mut self,
         section: &Section,
+        source: &Source,
         key: &[u8],
         number: u64,
     ) -> Result<Option<(usize, usize)>> {
-        let i = section.index.seek(key, number);
-        if i == section.index.len() {
+        let i = match std::mem::replace(&mut self.approach, Approach::None) {
+            Approach::Entry(i, at) => return Ok(Some((i, at))),
+            Approach::Block(i) => i,
+            Approach::Window(window) => section.index.seek_in(window, key, number),
+            Approach::None => section.index.seek(key, number),
+        };
+        if i >= section.index.len() {
             return Ok(None);
         }
-        self.visit(section, i)?;
-        let at = self
-            .block
-            .as_ref()
-            .and_then(|visited| Block::parse(&visited.pin)?.lower_bound(key, number));
-        match at {
+        self.visit(section, source, i)?;
+        let visited = self.visited.as_ref();
+        match visited.and_then(|visited| visited.block().lower_bound(key, number)) {
             Some(at) => Ok(Some((i, at))),
-            None => Err(section.bad_block(&self.table.source, i)),
+            None => Err(section.bad_block(source, i)),
         }
+    }
+
+    fn approach(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        (key, number): (&[u8], u64),
+        stage: u32,
+    ) {
+        self.approach = match (stage, self.approach) {
+            (0, _) => {
+                self.positioned = false;
+                Approach::Window(section.index.window(key))
+            }
+            (1, Approach::Window(window)) => {
+                let i = section.index.seek_in(window, key, number);
+                section.prefetch_slot(i);
+                Approach::Block(i)
+            }
+            (2, Approach::Block(i)) => {
+                if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
+                    self.ahead = section.resident(i).map(|pin| (i, pin));
+                    if let Some((_, pin)) = &self.ahead {
+                        Block::prefetch_search(pin);
+                    }
+                }
+                Approach::Block(i)
+            }
+            (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
+            (_, approach) => approach,
+        };
+    }
+
+    /// The last stage, if block `i` is in memory.
+    fn approach_entry(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        i: usize,
+        (key, number): (&[u8], u64),
+    ) -> Approach {
+        let is_here = self.visited.as_ref().is_some_and(|visited| visited.i == i);
+        let is_ahead = self.ahead.as_ref().is_some_and(|(at, _)| *at == i);
+        if (is_here || is_ahead) && self.visit(section, source, i).is_ok() {
+            let block = self.visited.as_ref().map(Visited::block);
+            let at = block.and_then(|block| {
+                let at = block.lower_bound(key, number)?;
+                block.prefetch_entry(at);
+                Some(at)
+            });
+            if let Some(at) = at {
+                return Approach::Entry(i, at);
+            }
+        }
+        Approach::Block(i)
+    }
+
+    #[inline]
+    fn next(&mut self, section: &Section, source: &Source) -> Result<()> {
+        let Some(visited) = &self.visited else { return Ok(()) };
+        let at = self.here.at + 1;
+        if at < visited.count {
+            let offset = self.here.spans.end();
+            visited.block().prefetch_at(offset + AHEAD_BYTES, 2);
+            return self.stand(section, source, at, Some(offset));
+        }
+        self.cross(section, source)
+    }
+
+    /// From the last entry of the visited block to the first of the next.
+    fn cross(&mut self, section: &Section, source: &Source) -> Result<()> {
+        let Some(i) = self.visited.as_ref().map(|visited| visited.i) else { return Ok(()) };
+        self.first_of(section, source, i + 1)?;
+        self.look_ahead(section, Some(i + 2), Some(i + 3));
+        Ok(())
+    }
+
+    fn next_key(&mut self, section: &Section, source: &Source) -> Result<()> {
+        let Some(visited) = &self.visited else { return Ok(()) };
+        let block = visited.block();
+        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
+        let (mut at, mut offset) = (self.here.at + 1, self.here.spans.end());
+        while at < visited.count {
+            let Some(spans) = block.spans_at(offset) else {
+                return Err(section.bad_block(source, visited.i));
+            };
+            if !is_same(block.bytes(spans.suffix_at, spans.value_at), suffix) {
+                block.prefetch_at(offset + AHEAD_BYTES, 2);
+                self.here.set(at, spans, &block);
+                self.positioned = true;
+                return Ok(());
+            }
+            (at, offset) = (at + 1, spans.end());
+        }
+        if !section.index.goes_on(visited.i) {
+            return self.cross(section, source);
+        }
+        let key = self.here.key.get().to_vec();
+        self.seek_ge(section, source, &key, 0)?;
+        if self.positioned && self.here.key.get() == key {
+            self.positioned = false;
+            return self.next(section, source);
+        }
+        Ok(())
+    }
+
+    /// See [`Cursor::pass_deletes`]. Block by block; no key is put together on the way.
+    fn pass_deletes(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        (below, limit): (u64, Option<&[u8]>),
+    ) -> Result<()> {
+        loop {
+            let Some(visited) = &self.visited else { return Ok(()) };
+            let block = visited.block();
+            let bad = || section.bad_block(source, visited.i);
+            let end = match limit {
+                Some(limit) => block.lower_bound(limit, u64::MAX).ok_or_else(bad)?,
+                None => visited.count,
+            };
+            let suffix = |spans: &Spans| block.bytes(spans.suffix_at, spans.value_at);
+            let (mut at, mut dead) = (self.here.at, self.here.spans);
+            let mut next = dead;
+            while at + 1 < end {
+                next = block.spans_at(next.end()).ok_or_else(bad)?;
+                let is_dead = next.kind == Kind::Delete && next.number < below;
+                if !is_dead && !is_same(suffix(&next), suffix(&dead)) {
+                    self.here.set(at + 1, next, &block);
+                    self.positioned = true;
+                    return Ok(());
+                }
+                if is_dead {
+                    dead = next;
+                }
+                at += 1;
+            }
+            // Perhaps more versions follow, in this block or the next ones.
+            self.here.set(at, next, &block);
+            self.next_key(section, source)?;
+            let Here { key, spans, .. } = &self.here;
+            let goes_on = self.positioned
+                && spans.kind == Kind::Delete
+                && spans.number < below
+                && limit.is_none_or(|limit| key.get() < limit);
+            if !goes_on {
+                return Ok(());
+            }
+            self.positioned = false;
+        }
+    }
+
+    fn seek_ge(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        key: &[u8],
+        number: u64,
+    ) -> Result<()> {
+        self.positioned = false;
+        match self.find(section, source, key, number)? {
+            None => Ok(()),
+            Some((i, at)) if self.visited.as_ref().is_some_and(|b| at == b.count) => {
+                self.first_of(section, source, i + 1)
+            }
+            Some((_, at)) => self.stand(section, source, at, None),
+        }
+    }
+
+    #[inline]
+    fn prev(&mut self, section: &Section, source: &Source) -> Result<()> {
+        let Some(visited) = &self.visited else { return Ok(()) };
+        let i = visited.i;
+        if let Some(at) = self.here.at.checked_sub(1) {
+            let before = self.here.spans.suffix_at.saturating_sub(2 * AHEAD_BYTES);
+            visited.block().prefetch_at(before, 2);
+            return self.stand(section, source, at, None);
+        }
+        self.last_before(section, source, i)?;
+        self.look_ahead(section, i.checked_sub(2), i.checked_sub(3));
+        Ok(())
+    }
+
+    /// See [`Cursor::is_newest`].
+    fn is_newest(&self, section: &Section) -> Option<bool> {
+        let visited = self.visited.as_ref()?;
+        let Some(before) = self.here.at.checked_sub(1) else {
+            return Some(visited.i.checked_sub(1).is_none_or(|i| !section.index.goes_on(i)));
+        };
+        let block = visited.block();
+        let suffix = |spans: Spans| block.bytes(spans.suffix_at, spans.value_at);
+        let spans = block.spans_at(block.offset(before)?)?;
+        Some(!is_same(suffix(spans), suffix(self.here.spans)))
+    }
+}
+
+impl TableCursor {
+    /// An unpositioned cursor. With `keep` the blocks that it reads are offered to the cache.
+    pub(super) fn new(table: Arc<Table>, section: Option<Arc<Section>>, keep: bool) -> Self {
+        let (number, kind, expiry_ms) = (0, Kind::Put, 0);
+        let (suffix_at, value_at, value_end) = (0, 0, 0);
+        let spans = Spans { suffix_at, value_at, value_end, number, kind, expiry_ms };
+        let here = Here { at: 0, key: KeyBuf::new(), spans };
+        let (visited, ahead, approach) = (None, None, Approach::None);
+        let walk = Walk { keep, visited, ahead, here, positioned: false, approach };
+        Self { table, section, walk }
+    }
+
+    /// Whether there is an entry here.
+    #[inline]
+    pub(crate) fn is_positioned(&self) -> bool {
+        self.walk.positioned
     }
 
     /// Runs one move with the cursor unpositioned, so that it stays so after an error.
     #[inline]
-    fn go(&mut self, step: impl FnOnce(&mut Self, &Section) -> Result<()>) -> Result<()> {
-        self.positioned = false;
-        let Some(section) = self.section.take() else { return Ok(()) };
-        let result = step(self, &section);
-        self.section = Some(section);
-        result
+    fn go(&mut self, step: impl FnOnce(&mut Walk, &Section, &Source) -> Result<()>) -> Result<()> {
+        self.walk.positioned = false;
+        match &self.section {
+            Some(section) => step(&mut self.walk, section, &self.table.source),
+            None => Ok(()),
+        }
     }
 }
 
 impl Cursor for TableCursor {
     fn seek_first(&mut self) -> Result<()> {
-        self.go(|cursor, section| cursor.first_of(section, 0))
+        self.walk.approach = Approach::None;
+        self.go(|walk, section, source| walk.first_of(section, source, 0))
     }
 
     fn seek_last(&mut self) -> Result<()> {
-        self.go(|cursor, section| cursor.last_before(section, section.index.len()))
+        self.walk.approach = Approach::None;
+        self.go(|walk, section, source| walk.last_before(section, source, section.index.len()))
     }
 
     fn seek_ge(&mut self, key: &[u8], number: u64) -> Result<()> {
-        self.go(|cursor, section| match cursor.find(section, key, number)? {
-            None => Ok(()),
-            Some((i, at)) if cursor.block.as_ref().is_some_and(|b| at == b.count) => {
-                cursor.first_of(section, i + 1)
-            }
-            Some((_, at)) => cursor.stand(section, at, None),
-        })
+        self.go(|walk, section, source| walk.seek_ge(section, source, key, number))
     }
 
     fn seek_lt(&mut self, key: &[u8], number: u64) -> Result<()> {
-        self.go(|cursor, section| match cursor.find(section, key, number)? {
-            None => cursor.last_before(section, section.index.len()),
-            Some((i, 0)) => cursor.last_before(section, i),
-            Some((_, at)) => cursor.stand(section, at - 1, None),
+        self.go(|walk, section, source| match walk.find(section, source, key, number)? {
+            None => walk.last_before(section, source, section.index.len()),
+            Some((i, 0)) => walk.last_before(section, source, i),
+            Some((_, at)) => walk.stand(section, source, at - 1, None),
         })
+    }
+
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        if let Some(section) = &self.section {
+            self.walk.approach(section, &self.table.source, (key, number), stage);
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        if !self.walk.positioned {
+            return Ok(());
+        }
+        self.go(Walk::next_key)
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        if !self.walk.positioned {
+            return Ok(());
+        }
+        self.go(|walk, section, source| walk.pass_deletes(section, source, (below, limit)))
+    }
+
+    #[inline]
+    fn is_newest(&self) -> Option<bool> {
+        let section = self.section.as_ref().filter(|_| self.walk.positioned)?;
+        self.walk.is_newest(section)
     }
 
     #[inline]
     fn next(&mut self) -> Result<()> {
-        if !self.positioned {
+        if !self.walk.positioned {
             return Ok(());
         }
-        self.go(|cursor, section| {
-            let Some(Visited { i, count, .. }) = cursor.block else { return Ok(()) };
-            let at = cursor.here.at + 1;
-            if at < count {
-                return cursor.stand(section, at, Some(cursor.here.next_offset));
-            }
-            cursor.first_of(section, i + 1)
-        })
+        self.go(Walk::next)
     }
 
     #[inline]
     fn prev(&mut self) -> Result<()> {
-        if !self.positioned {
+        if !self.walk.positioned {
             return Ok(());
         }
-        self.go(|cursor, section| {
-            let Some(Visited { i, .. }) = cursor.block else { return Ok(()) };
-            match cursor.here.at.checked_sub(1) {
-                Some(at) => cursor.stand(section, at, None),
-                None => cursor.last_before(section, i),
-            }
-        })
+        self.go(Walk::prev)
     }
 
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
-        if !self.positioned {
+        if !self.walk.positioned {
             return None;
         }
-        let here = &self.here;
-        let value = self.block.as_ref()?.pin.get(here.value_at..here.value_end)?;
-        Some(Entry {
-            key: &here.key,
-            number: here.number,
-            kind: here.kind,
-            expiry_ms: here.expiry_ms,
-            value,
-        })
+        let Here { key, spans, .. } = &self.walk.here;
+        let value = self.walk.visited.as_ref()?.pin.get(spans.value_at..spans.value_end)?;
+        let Spans { number, kind, expiry_ms, .. } = *spans;
+        Some(Entry { key: key.get(), number, kind, expiry_ms, value })
     }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        let Spans { number, kind, expiry_ms, .. } = self.walk.here.spans;
+        self.walk.positioned.then_some(Stamp { number, kind, expiry_ms })
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.walk.positioned.then(|| head_of(self.walk.here.key.get()))
+    }
+}
+
+/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
 }

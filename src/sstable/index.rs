@@ -20,6 +20,8 @@ use std::cmp::Ordering;
 use crate::base::coding::{Put, u32_of};
 use crate::base::key::compare;
 
+use crate::mem::prefetch;
+
 use super::format::{LZ4_RATIO_MAX, TRAILER_BYTES, u16_at, u32_at, u64_at};
 
 const HEADER_BYTES: usize = 24;
@@ -134,12 +136,32 @@ fn head_of(suffix: &[u8]) -> u64 {
 }
 
 /// A decoded index. All its numbers were checked against each other and the section's size.
+///
+/// A seek touches the samples, which stay in the cache, one window of heads and one of pages, each
+/// a few neighbouring lines; the rest only where heads are alike.
 pub(super) struct Index {
     bytes: Box<[u8]>,
     blocks: usize,
     pages: u32,
     data_bytes: u64,
     prefix_bytes: usize,
+    /// The heads, side by side.
+    heads: Box<[u64]>,
+    /// The first pages, side by side.
+    first_pages: Box<[u32]>,
+    /// The last head of each window of `WINDOW` heads.
+    samples: Box<[u64]>,
+}
+
+/// Heads in a window: four lines.
+const WINDOW: usize = 32;
+
+/// How far a search in an index has come: the answer lies in the window that begins at `from`, but
+/// for heads that are alike.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    from: usize,
+    head: u64,
 }
 
 /// Where a block is.
@@ -163,7 +185,16 @@ impl Index {
         let found_data_bytes = u64_at(&bytes, 8)?;
         let prefix_bytes = u16_at(&bytes, 16)?;
         let reserved = (u16_at(&bytes, 18)?, u32_at(&bytes, 20)?);
-        let index = Self { bytes, blocks, pages, data_bytes, prefix_bytes };
+        let mut index = Self {
+            bytes,
+            blocks,
+            pages,
+            data_bytes,
+            prefix_bytes,
+            heads: Box::default(),
+            first_pages: Box::default(),
+            samples: Box::default(),
+        };
         let separators = index.separators_begin()?;
         let rest = index.bytes.len().checked_sub(separators)?;
         if blocks == 0 || reserved != (0, 0) || found_data_bytes != data_bytes {
@@ -191,7 +222,19 @@ impl Index {
             }
             end = next_end;
         }
-        (offset == data_bytes && page == pages && end == rest).then_some(index)
+        if offset != data_bytes || page != pages || end != rest {
+            return None;
+        }
+        index.spread();
+        Some(index)
+    }
+
+    /// Fills what searches use. The blocks are all there, which bounds what this takes.
+    fn spread(&mut self) {
+        self.heads = (0..self.blocks).filter_map(|i| self.head(i)).collect();
+        self.first_pages = (0..self.blocks).filter_map(|i| self.page(i)).collect();
+        self.samples =
+            self.heads.chunks(WINDOW).filter_map(|window| window.last()).copied().collect();
     }
 
     /// Blocks, at least one.
@@ -207,6 +250,14 @@ impl Index {
     /// Bytes in memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.bytes.len()
+            + (self.heads.len() + self.samples.len()) * size_of::<u64>()
+            + self.first_pages.len() * size_of::<u32>()
+    }
+
+    /// The first page of block `i`, or none past the end.
+    #[inline]
+    pub(super) fn first_page(&self, i: usize) -> Option<usize> {
+        usize::try_from(*self.first_pages.get(i)?).ok()
     }
 
     /// Where block `i` is, or none past the end.
@@ -227,14 +278,53 @@ impl Index {
 
     /// The first block that may hold entries at or after (`key`, `number`) in internal order, or
     /// the number of blocks.
+    #[inline]
     pub(super) fn seek(&self, key: &[u8], number: u64) -> usize {
+        self.seek_in(self.window(key), key, number)
+    }
+
+    /// Begins a seek, and begins to bring into the cache what its end reads.
+    #[inline]
+    pub(super) fn window(&self, key: &[u8]) -> Window {
+        let prefix = self.prefix();
+        let Some(suffix) = key.strip_prefix(prefix) else {
+            let (from, head) = if prefix < key { (self.blocks, u64::MAX) } else { (0, 0) };
+            return Window { from, head };
+        };
+        let head = head_of(suffix);
+        let from = self.samples.partition_point(|sample| *sample < head) * WINDOW;
+        let window = Window { from, head };
+        for line in 0..WINDOW / 8 {
+            prefetch(self.heads.as_ptr().wrapping_add(from + line * 8));
+        }
+        for line in 0..WINDOW / 16 {
+            prefetch(self.first_pages.as_ptr().wrapping_add(from + line * 16));
+        }
+        window
+    }
+
+    /// Ends a seek that [`Self::window`] began for the same key.
+    #[inline]
+    pub(super) fn seek_in(&self, window: Window, key: &[u8], number: u64) -> usize {
+        let Window { from, head } = window;
+        let end = (from + WINDOW).min(self.blocks);
+        let Some(heads) = self.heads.get(from..end) else { return self.blocks };
+        let found = from + heads.partition_point(|other| *other < head);
+        if self.heads.get(found) == Some(&head) {
+            return self.seek_alike(found, key, number);
+        }
+        found
+    }
+
+    /// Ends a seek among the blocks from `from` on, whose heads may be that of the key.
+    fn seek_alike(&self, from: usize, key: &[u8], number: u64) -> usize {
         let prefix = self.prefix();
         let Some(suffix) = key.strip_prefix(prefix) else {
             return if prefix < key { self.blocks } else { 0 };
         };
         let head = head_of(suffix);
-        self.partition(|i| {
-            let order = match self.head(i).unwrap_or(0).cmp(&head) {
+        self.partition(from, |i| {
+            let order = match self.heads.get(i).unwrap_or(&0).cmp(&head) {
                 Ordering::Equal => {
                     let (found, found_number) = self.separator_suffix(i);
                     compare((found, found_number), (suffix, number))
@@ -245,9 +335,15 @@ impl Index {
         })
     }
 
+    /// Whether the versions of block `i`'s last key go on in the next block.
+    #[inline]
+    pub(super) fn goes_on(&self, i: usize) -> bool {
+        self.separator_end(i).is_some_and(|end| end & HAS_NUMBER != 0)
+    }
+
     /// The block that page `page` belongs to, or none past the end.
     pub(super) fn block_of_page(&self, page: u32) -> Option<usize> {
-        let after = self.partition(|i| self.page(i).is_some_and(|first| first <= page));
+        let after = self.partition(0, |i| self.page(i).is_some_and(|first| first <= page));
         if page < self.pages { after.checked_sub(1) } else { None }
     }
 
@@ -258,9 +354,10 @@ impl Index {
         ([self.prefix(), suffix].concat(), number)
     }
 
-    /// The number of blocks for which `before` holds; it holds for the first ones only.
-    fn partition(&self, before: impl Fn(usize) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.blocks);
+    /// The number of blocks for which `before` holds; it holds for the first ones only, of which
+    /// there are at least `low`.
+    fn partition(&self, mut low: usize, before: impl Fn(usize) -> bool) -> usize {
+        let mut high = self.blocks;
         while low < high {
             let middle = low + (high - low) / 2;
             if before(middle) {

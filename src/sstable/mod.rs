@@ -14,6 +14,7 @@ mod filter;
 mod format;
 mod hash_index;
 mod index;
+mod key_buf;
 mod output;
 mod point;
 mod properties;

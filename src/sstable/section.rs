@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::base::{Error, Kind, Lsn, Result};
 use crate::cache::{BlockCache, Pin, Slots};
 
-use super::block::{Block, BlockEntry, Contradiction};
+use super::block::{Block, BlockEntry, Contradiction, with_heads};
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
 use super::hash_index::HashIndex;
@@ -162,14 +162,37 @@ impl Section {
     }
 
     /// Block `i`, from the cache or from the file. With `keep` it is offered to the cache.
+    #[inline]
     pub(super) fn block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
-        let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
-        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
-        if let Some(pin) = self.slots.get(page) {
-            return Ok(pin);
+        match self.resident(i) {
+            Some(pin) => Ok(pin),
+            None => self.absent_block(source, i, keep),
         }
+    }
+
+    /// Block `i` if it is in the cache.
+    #[inline]
+    pub(super) fn resident(&self, i: usize) -> Option<Pin> {
+        self.slots.get(self.index.first_page(i)?)
+    }
+
+    /// Begins to bring into the cache what [`Self::resident`] reads.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, i: usize) {
+        if let Some(page) = self.index.first_page(i) {
+            self.slots.prefetch_slot(page);
+        }
+    }
+
+    #[cold]
+    fn absent_block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
+        let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
         let bytes = self.read_block(source, i, place)?;
-        Ok(if keep { self.slots.fill(page, bytes) } else { self.slots.private(bytes) })
+        if !keep {
+            return Ok(self.slots.private(bytes));
+        }
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        Ok(self.slots.fill(page, with_heads(bytes)))
     }
 
     /// Reads block `i` from the file, past the cache, and checks its layout (T7).

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Run;
+use crate::base::cursor::Stamp;
 use crate::base::{Cursor, Entry, KeyspaceId, Result};
 use crate::sstable::TableCursor;
 
@@ -18,7 +19,7 @@ pub(crate) struct LevelCursor {
     /// Whether blocks that it reads may push others out of the cache.
     keep: bool,
     /// The section that the cursor is in, and the position there.
-    here: Option<(usize, TableCursor)>,
+    here: Option<(usize, Box<TableCursor>)>,
 }
 
 impl LevelCursor {
@@ -43,7 +44,7 @@ impl LevelCursor {
         let mut index = index;
         let mut reached = self.enter(Some(index), &seek)?;
         while let Some(cursor) = reached {
-            if cursor.entry().is_some() {
+            if cursor.is_positioned() {
                 self.here = Some((index, cursor));
                 return Ok(());
             }
@@ -63,7 +64,7 @@ impl LevelCursor {
         let mut reached = self.enter(end.checked_sub(1), &seek)?;
         while let Some(cursor) = reached {
             end -= 1;
-            if cursor.entry().is_some() {
+            if cursor.is_positioned() {
                 self.here = Some((end, cursor));
                 return Ok(());
             }
@@ -78,17 +79,38 @@ impl LevelCursor {
         &mut self,
         index: Option<usize>,
         seek: &dyn Fn(&mut TableCursor) -> Result<()>,
-    ) -> Result<Option<TableCursor>> {
+    ) -> Result<Option<Box<TableCursor>>> {
         let left = self.here.take();
         let Some(index) = index.filter(|index| self.range.contains(index)) else {
             return Ok(None);
         };
         let mut cursor = match left {
             Some((at, cursor)) if at == index => cursor,
-            _ => self.run.sections()[index].table()?.cursor_with(self.keyspace, self.keep)?,
+            _ => self.open(index)?,
         };
         seek(&mut cursor)?;
         Ok(Some(cursor))
+    }
+
+    /// A new cursor over section `index`, which lies in the range.
+    fn open(&self, index: usize) -> Result<Box<TableCursor>> {
+        let table = self.run.sections()[index].table()?;
+        Ok(Box::new(table.cursor_with(self.keyspace, self.keep)?))
+    }
+
+    /// One `step` forward, into the next sections if it ends this one.
+    #[inline]
+    fn move_on(&mut self, step: impl Fn(&mut TableCursor) -> Result<()>) -> Result<()> {
+        let Some((index, cursor)) = &mut self.here else {
+            return Ok(());
+        };
+        let (index, moved) = (*index, step(cursor));
+        if moved.is_ok() && cursor.is_positioned() {
+            return Ok(());
+        }
+        self.here = None;
+        moved?;
+        self.enter_on(index + 1, TableCursor::seek_first)
     }
 }
 
@@ -111,17 +133,46 @@ impl Cursor for LevelCursor {
         self.enter_back(end, |cursor| cursor.seek_lt(key, number))
     }
 
-    fn next(&mut self) -> Result<()> {
-        let Some((index, cursor)) = &mut self.here else {
-            return Ok(());
-        };
-        let (index, moved) = (*index, cursor.next());
-        if moved.is_ok() && cursor.entry().is_some() {
-            return Ok(());
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        if stage == 0 {
+            let index = self.run.first_reaching(key).max(self.range.start);
+            if self.range.contains(&index) && self.here.as_ref().is_none_or(|h| h.0 != index) {
+                // An error shows when the seek opens it again.
+                self.here = self.open(index).ok().map(|cursor| (index, cursor));
+            }
         }
-        self.here = None;
-        moved?;
-        self.enter_on(index + 1, TableCursor::seek_first)
+        if let Some((_, cursor)) = &mut self.here {
+            cursor.approach(key, number, stage);
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        self.move_on(TableCursor::next_key)
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        self.move_on(|cursor| cursor.pass_deletes(below, limit))
+    }
+
+    #[inline]
+    fn is_newest(&self) -> Option<bool> {
+        self.here.as_ref()?.1.is_newest()
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.here.as_ref()?.1.head()
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        self.here.as_ref()?.1.stamp()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        self.move_on(TableCursor::next)
     }
 
     fn prev(&mut self) -> Result<()> {
@@ -129,7 +180,7 @@ impl Cursor for LevelCursor {
             return Ok(());
         };
         let (index, moved) = (*index, cursor.prev());
-        if moved.is_ok() && cursor.entry().is_some() {
+        if moved.is_ok() && cursor.is_positioned() {
             return Ok(());
         }
         self.here = None;
@@ -137,6 +188,7 @@ impl Cursor for LevelCursor {
         self.enter_back(index, TableCursor::seek_last)
     }
 
+    #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.here.as_ref()?.1.entry()
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use super::tables::TableHandle;
-use super::{LevelCursor, LevelStats, Run};
+use super::{AnyCursor, LevelCursor, LevelStats, Run};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::meta::SectionMeta;
-use crate::base::{Cursor, Error, FileNumber, KeyspaceId, Level, Result, filename};
+use crate::base::{Error, FileNumber, KeyspaceId, Level, Result, filename};
 use crate::sstable::{PointReader, Table};
 
 /// One keyspace's part of one table, in use. A clone is a counted reference.
@@ -163,19 +163,20 @@ impl Levels {
         self.runs.iter().skip(usize::from(level.0) + 1).any(|run| find(run, key).is_some())
     }
 
-    /// Cursors over all that may hold keys from `lo` up to but not including `hi`.
+    /// Adds cursors over all that may hold keys from `lo` up to but not including `hi`.
     pub(crate) fn cursors(
         &self,
         lo: Option<&[u8]>,
         hi: Option<&[u8]>,
-    ) -> Result<Vec<Box<dyn Cursor>>> {
-        let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
+        cursors: &mut Vec<AnyCursor>,
+    ) -> Result<()> {
         for section in self.sections(Level(0)) {
             let meta = section.meta();
             let above = lo.is_some_and(|lo| meta.largest.as_slice() < lo);
             let below = hi.is_some_and(|hi| meta.smallest.as_slice() >= hi);
             if !above && !below {
-                cursors.push(Box::new(section.table()?.cursor(self.keyspace)?));
+                let cursor = section.table()?.cursor(self.keyspace)?;
+                cursors.push(AnyCursor::Table(Box::new(cursor)));
             }
         }
         for run in self.runs.iter().skip(1) {
@@ -183,15 +184,11 @@ impl Levels {
             // A section that begins with `hi` itself is left in: that costs nothing until reached.
             let to = hi.map_or(run.sections().len(), |hi| run.first_beyond(hi));
             if from < to {
-                cursors.push(Box::new(LevelCursor::new(
-                    self.keyspace,
-                    run.clone(),
-                    from..to,
-                    true,
-                )));
+                let cursor = LevelCursor::new(self.keyspace, run.clone(), from..to, true);
+                cursors.push(AnyCursor::Level(cursor));
             }
         }
-        Ok(cursors)
+        Ok(())
     }
 }
 

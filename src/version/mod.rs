@@ -22,6 +22,7 @@
 //! Threads: any, at once; nothing here is locked on the way of a read but the first opening of a
 //! table. Not here: which files to compact, and when files are deleted.
 
+mod any_cursor;
 mod edit;
 mod level;
 mod level_cursor;
@@ -38,6 +39,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(crate) use any_cursor::AnyCursor;
 pub(crate) use level::Run;
 pub(crate) use level_cursor::LevelCursor;
 pub(crate) use levels::{Levels, Section};
@@ -46,7 +48,7 @@ pub(crate) use sizes::LevelSizes;
 pub(crate) use tables::Tables;
 
 use crate::base::limits::LEVEL_COUNT;
-use crate::base::{Cursor, FileNumber, KeyspaceId, Level, Lsn, Result};
+use crate::base::{FileNumber, KeyspaceId, Level, Lsn, Result};
 use crate::manifest::{State, VersionEdit};
 use crate::sstable::Found;
 
@@ -134,18 +136,32 @@ impl Version {
         plan.start(self.levels(keyspace).map(|levels| &**levels), key, below);
     }
 
-    /// Cursors over a keyspace: one for each section of level 0, newest first, and one for each
-    /// deeper level that holds something. Sources that hold no key from `lo` up to but not
-    /// including `hi` are left out; the others may show keys outside of these bounds.
+    /// The cursors of [`Self::add_cursors`] alone.
+    #[cfg(test)]
     pub(crate) fn cursors_in(
         &self,
         keyspace: KeyspaceId,
         lo: Option<&[u8]>,
         hi: Option<&[u8]>,
-    ) -> Result<Vec<Box<dyn Cursor>>> {
+    ) -> Result<Vec<AnyCursor>> {
+        let mut cursors = Vec::new();
+        self.add_cursors(keyspace, lo, hi, &mut cursors)?;
+        Ok(cursors)
+    }
+
+    /// Adds cursors over a keyspace: one for each section of level 0, newest first, and one for each
+    /// deeper level that holds something. Sources that hold no key from `lo` up to but not
+    /// including `hi` are left out; the others may show keys outside of these bounds.
+    pub(crate) fn add_cursors(
+        &self,
+        keyspace: KeyspaceId,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+        cursors: &mut Vec<AnyCursor>,
+    ) -> Result<()> {
         match self.levels(keyspace) {
-            Some(levels) => levels.cursors(lo, hi),
-            None => Ok(Vec::new()),
+            Some(levels) => levels.cursors(lo, hi, cursors),
+            None => Ok(()),
         }
     }
 

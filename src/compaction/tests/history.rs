@@ -8,7 +8,7 @@ use crate::base::{Kind, Level, Lsn, filename};
 use crate::compaction::{RangePick, pick_range};
 use crate::merge::testing::Random;
 use crate::merge::{MergeCursor, VisibleCursor};
-use crate::version::LevelSizes;
+use crate::version::{AnyCursor, LevelSizes};
 use crate::vfs::Dir;
 
 fn tiny_sizes(random: &mut Random) -> LevelSizes {
@@ -119,7 +119,7 @@ fn jobs_side_by_side_do_not_disturb_each_other() {
 
 /// A scan that began some time ago, and what it has yet to show.
 struct Reader {
-    cursor: VisibleCursor,
+    cursor: VisibleCursor<AnyCursor>,
     rest: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

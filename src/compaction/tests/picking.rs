@@ -47,6 +47,7 @@ fn options() -> PickOptions {
         target_file_bytes: 64 << 20,
         job_bytes_max: 1 << 30,
         oldest: Lsn(2_000_000),
+        quiet: None,
     }
 }
 
@@ -79,6 +80,23 @@ fn level_0_is_due_at_four_sections_and_goes_to_the_base_level() {
     let score = scores(&version, &Busy::default(), &options())[0];
     assert_eq!((score.level, score.permille), (Level(0), 1000));
     assert!(version.debt_bytes(&LevelSizes::default()) >= 40 * MIB);
+}
+
+#[test]
+fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
+    let quiet = |sections, base_mib| {
+        let added = vec![
+            section(0, 1, "a", "m", 10),
+            section(0, 2, "c", "p", 10),
+            section(6, 9, "b", "d", base_mib),
+        ];
+        let options = PickOptions { quiet: Some(sections), ..options() };
+        pick(&version(added), &Busy::default(), &options).map(|job| files(&job))
+    };
+
+    assert_eq!(quiet(2, 200), Some(vec![1, 2, 9]));
+    assert_eq!(quiet(3, 200), None, "too few sections");
+    assert_eq!(quiet(2, 201), None, "too much to rewrite");
 }
 
 #[test]

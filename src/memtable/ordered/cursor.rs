@@ -8,7 +8,8 @@ use std::any::Any;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::base::{Cursor, Entry, KeyspaceId, Result};
+use crate::base::cursor::{STEPS_MAX, Stamp};
+use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
 
 use super::key::SortKey;
 use super::source::{Source, Window};
@@ -43,6 +44,11 @@ impl MemCursor {
         Self { _owner: owner, window, sources, heap, rival: NONE, forward: true }
     }
 
+    /// Whether there was nothing to merge when it was made: it will never show an entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
     /// Positions every source by `seek` and builds the heap.
     fn position(
         &mut self,
@@ -74,7 +80,14 @@ impl MemCursor {
     #[inline]
     fn advance(&mut self) {
         let Some(&(_, leader)) = self.heap.first() else { return };
-        match self.sources[leader].step(self.window, self.forward) {
+        let next = self.sources[leader].step(self.window, self.forward);
+        self.replace_root(next);
+    }
+
+    /// After the leader has moved to `key`, or to nowhere: finds the next leader.
+    #[inline]
+    fn replace_root(&mut self, key: Option<SortKey>) {
+        match key {
             Some(key) => {
                 self.heap[0].0 = key;
                 if self.rival == NONE || self.is_before(0, self.rival) {
@@ -148,6 +161,78 @@ impl Cursor for MemCursor {
         let probe = self.probe(key, number);
         self.seek_backward(Bound::Excluded(&probe));
         Ok(())
+    }
+
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        self.heap.first().map(|(key, _)| key.head())
+    }
+
+    #[inline]
+    fn stamp(&self) -> Option<Stamp> {
+        let (key, _) = self.heap.first()?;
+        if let (Some(kind), false) = (key.kind(), key.has_expiry()) {
+            return Some(Stamp { number: key.number(), kind, expiry_ms: 0 });
+        }
+        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
+        Some(Stamp { number, kind, expiry_ms })
+    }
+
+    fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
+        let probe = self.probe(key, number);
+        for source in &mut self.sources {
+            source.approach(&probe, stage);
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        let Some(&(here, _)) = self.heap.first() else { return Ok(()) };
+        if self.forward {
+            for _ in 0..STEPS_MAX {
+                self.advance();
+                if self.heap.first().is_none_or(|(key, _)| !key.same_key(&here)) {
+                    return Ok(());
+                }
+            }
+        }
+        self.seek_forward(Bound::Excluded(&here.oldest()));
+        Ok(())
+    }
+
+    fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
+        self.next_key()?;
+        let is_dead = |key: &SortKey| key.number() < below && key.kind() == Some(Kind::Delete);
+        let Some(&(mut dead, leader)) = self.heap.first().filter(|(key, _)| is_dead(key)) else {
+            return Ok(());
+        };
+        // The keys before both the limit and the rival's are those of the leader alone.
+        let limit = limit.map(|limit| self.probe(limit, u64::MAX));
+        let rival = self.heap.get(self.rival).map(|(key, _)| key.newest());
+        let end = limit.into_iter().chain(rival).min();
+        if end.is_some_and(|end| dead >= end) {
+            return Ok(());
+        }
+        let stop = loop {
+            let next = self.sources[leader].step(self.window, true);
+            match next {
+                Some(key) if end.is_some_and(|end| key >= end) => break next,
+                Some(key) if is_dead(&key) => dead = key,
+                Some(key) if key.same_key(&dead) => {}
+                _ => break next,
+            }
+        };
+        self.replace_root(stop);
+        Ok(())
+    }
+
+    fn is_newest(&self) -> Option<bool> {
+        let &(here, leader) = self.heap.first().filter(|_| !self.forward)?;
+        let rival = self.heap.get(self.rival);
+        if rival.is_some_and(|(key, _)| key.same_key(&here)) {
+            return Some(false);
+        }
+        self.sources[leader].is_newest(&here)
     }
 
     fn next(&mut self) -> Result<()> {

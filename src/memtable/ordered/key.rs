@@ -89,6 +89,28 @@ impl SortKey {
         KeyspaceId(self.keyspace)
     }
 
+    /// A probe that comes just behind all versions of this key but number 0, where it is.
+    pub(super) fn oldest(&self) -> Self {
+        Self { number: 0, ..*self }
+    }
+
+    /// A probe that comes before all versions of this key.
+    pub(super) fn newest(&self) -> Self {
+        Self { number: u64::MAX, ..*self }
+    }
+
+    /// Whether the entry has an expiry.
+    #[inline]
+    pub(super) fn has_expiry(&self) -> bool {
+        self.shape & EXPIRY != 0
+    }
+
+    /// The first 16 key bytes, zero-padded, as a number that orders like them.
+    #[inline]
+    pub(super) fn head(&self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+
     /// Where the key bytes lie, for prefetching.
     pub(super) fn address(&self) -> *const u8 {
         self.key
@@ -101,6 +123,7 @@ impl SortKey {
     }
 
     /// What the entry does; none for a probe.
+    #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
         // Three bits: they fit.
         Kind::from_u8((self.shape >> KIND_SHIFT & 7).to_le_bytes()[0])

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::base::Kind;
 use crate::base::mutant::mutant;
-use crate::mem::advise_huge;
+use crate::mem::{advise_huge, prefetch};
 
 use super::key::SortKey;
 
@@ -157,6 +157,15 @@ impl Run {
     /// Whether a reader at this position sees here all that it may see.
     pub(super) fn is_exact_at(&self, position: u64) -> bool {
         position >= self.horizon || self.snapshots.binary_search(&position).is_ok()
+    }
+
+    /// Begins to bring into the cache what [`Self::lower_bound`] reads between two samples.
+    pub(super) fn prefetch_near(&self, probe: &SortKey) {
+        let block = self.samples.partition_point(|key| key < probe);
+        let start = block.saturating_sub(1) * SAMPLE;
+        for step in 1..8 {
+            prefetch(self.keys.as_ptr().wrapping_add(start + step * (SAMPLE / 8)));
+        }
     }
 
     /// The index of the first key at or after `probe`.

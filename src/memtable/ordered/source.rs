@@ -61,6 +61,29 @@ impl Source {
         self.settle(window, true)
     }
 
+    /// Begins a seek: see [`crate::base::Cursor::approach`].
+    pub(super) fn approach(&mut self, probe: &SortKey, stage: u32) {
+        let Self::Run(run, at) = self else { return };
+        match stage {
+            0 => run.prefetch_near(probe),
+            1 => {
+                *at = run.lower_bound(probe);
+                if let Some(key) = run.keys.get(*at) {
+                    prefetch(key.address());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the entry before `here`, where the source stands, is of another key; none if that
+    /// takes a search.
+    pub(super) fn is_newest(&self, here: &SortKey) -> Option<bool> {
+        let Self::Run(run, at) = self else { return None };
+        let before = at.checked_sub(1).and_then(|before| run.keys.get(before));
+        Some(before.is_none_or(|before| !before.same_key(here)))
+    }
+
     /// Moves to the last entry before a bound and returns it if shown.
     pub(super) fn seek_backward(
         &mut self,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::key::compare;
+use crate::merge::testing::{self, walk_quickly};
 
 /// Entries of one keyspace in internal order, all numbers distinct.
 fn random_entries(random: &mut Random) -> Vec<Owned> {
@@ -43,6 +44,14 @@ fn random_entries(random: &mut Random) -> Vec<Owned> {
     }
     // Numbers are spread over the keys: old versions of one key may be newer than another's.
     entries.sort_by(|a, b| compare((&a.key, a.number), (&b.key, b.number)));
+    if random.chance(4) {
+        // Long rows of deletes, with something in between.
+        for entry in &mut entries {
+            if !random.chance(8) {
+                (entry.kind, entry.value) = (Kind::Delete, Vec::new());
+            }
+        }
+    }
     entries
 }
 
@@ -157,6 +166,9 @@ fn check_model(seed: u64) {
         assert!(scan(&table, *keyspace).unwrap() == *entries);
         check_gets(&table, *keyspace, entries, &mut random);
         check_cursor(&table, *keyspace, entries, &mut random);
+        let shown = entries.iter().map(|e| (e.key.clone(), e.number, e.kind)).collect();
+        let mut cursor = table.cursor_with(*keyspace, random.chance(2)).unwrap();
+        walk_quickly(&mut cursor, &shown, &mut testing::Random::new(seed));
     }
 }
 
