@@ -96,7 +96,8 @@
 #define LSM_E_CLOSED (-2)
 
 /**
- * The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself; retryable.
+ * The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself;
+ * retryable.
  */
 #define LSM_E_BUSY (-3)
 
@@ -877,9 +878,9 @@ lsm_rc lsm_open(const char *path,
 /**
  * Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
  * borrowed from them stay valid until the child is moved or closed. What is in the log stays there
- * for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags` is 0
- * or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of LSM_CLOSE_STRICT,
- * LSM_E_INVALID and LSM_E_FORKED.
+ * for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags`
+ * is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
+ * LSM_CLOSE_STRICT, LSM_E_INVALID and LSM_E_FORKED.
  *
  * - Threads: any; of several at once, one closes and the others answer LSM_E_CLOSED.
  * - Owns: takes db.
@@ -888,10 +889,7 @@ lsm_rc lsm_open(const char *path,
  * - Errors: LSM_E_CLOSED, LSM_E_BUSY (number of children in detail0), LSM_E_IO, LSM_E_NO_SPACE
  *   (the last sync failed), LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_FORKED.
  */
-LSM_API
-lsm_rc lsm_close(struct lsm_db *db,
-                 uint32_t flags,
-                 struct lsm_error *err);
+LSM_API lsm_rc lsm_close(struct lsm_db *db, uint32_t flags, struct lsm_error *err);
 
 /**
  * Removes the files of the database in the directory `path`, then the directory if nothing else
@@ -907,9 +905,10 @@ lsm_rc lsm_close(struct lsm_db *db,
 LSM_API lsm_rc lsm_destroy(const char *path, struct lsm_error *err);
 
 /**
- * Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent. "default" always
- * exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace has the default
- * options and an old one keeps its own; else they hold for tables written from now on.
+ * Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent.
+ * "default" always exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace
+ * has the default options and an old one keeps its own; else they hold for tables written from now
+ * on.
  *
  * - Threads: any.
  * - Owns: the caller owns *out; lsm_ks_release gives it back.
@@ -982,8 +981,8 @@ LSM_API uint32_t lsm_ks_id(const struct lsm_ks *ks);
 
 /**
  * Copies the value of a key into `buf` and its length into *vlen. buf NULL and cap 0 only ask for
- * the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
- * was. `ks` and `o` may be NULL.
+ * the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays
+ * as it was. `ks` and `o` may be NULL.
  *
  * - Threads: any.
  * - Owns: nothing.
@@ -1025,13 +1024,13 @@ lsm_rc lsm_get_pinned(struct lsm_db *db,
 
 /**
  * Looks up `n` keys at one position. They lie behind each other in `keys`; key i ends at
- * key_ends[i], counted from `keys`, and begins where the one before ends. Values are packed into
- * `buf` in the order of the keys: rcs[i] becomes LSM_OK, LSM_NOT_FOUND, or why this key alone
- * could not be read, and val_ends[i] where its value ends. *done becomes how many keys were
+ * `key_ends[i]`, counted from `keys`, and begins where the one before ends. Values are packed into
+ * `buf` in the order of the keys: `rcs[i]` becomes LSM_OK, LSM_NOT_FOUND, or why this key alone
+ * could not be read, and `val_ends[i]` where its value ends. *done becomes how many keys were
  * looked up, always the first ones; outputs of the others are untouched.
  * LSM_OK: all of them. LSM_PARTIAL: the next value does not fit; go on with the keys from *done
  * (with a snapshot, to stay at one position). LSM_BUFFER_SMALL: not even the value of the first
- * key fits; val_ends[0] says what it takes and *done is 0. buf NULL and cap 0 only ask for the
+ * key fits; `val_ends[0]` says what it takes and *done is 0. buf NULL and cap 0 only ask for the
  * lengths, and never stop early. `ks` and `o` may be NULL. Faster than as many calls of lsm_get.
  *
  * - Threads: any.
@@ -1302,12 +1301,13 @@ lsm_rc lsm_iter_prev(struct lsm_iter *it,
 
 /**
  * Moves a cursor over up to `max` entries (0: as many as fit) in direction `dir` (LSM_DIR_*), as
- * lsm_iter_next or lsm_iter_prev would, and packs them into `buf`: u32 key length, u32 value length, key, value; little-endian, unaligned.
- * *used becomes the bytes and *count the entries. LSM_OK: go on calling. LSM_END: that was all;
- * the entries counted are valid. LSM_BUFFER_SMALL: the next entry alone needs *used bytes; *count
- * is 0 and the cursor has not moved. The entry that lsm_iter_seek has shown is behind the cursor
- * and not packed again: to read pages from a key on, open the cursor with it as lower bound and do
- * not seek, or seek with LSM_SEEK_LT (with LSM_SEEK_GT backward).
+ * lsm_iter_next or lsm_iter_prev would, and packs them into `buf`: u32 key length, u32 value
+ * length, key, value; little-endian, unaligned. *used becomes the bytes and *count the entries.
+ * LSM_OK: go on calling. LSM_END: that was all; the entries counted are valid. LSM_BUFFER_SMALL:
+ * the next entry alone needs *used bytes; *count is 0 and the cursor has not moved. The entry that
+ * lsm_iter_seek has shown is behind the cursor and not packed again: to read pages from a key on,
+ * open the cursor with it as lower bound and do not seek, or seek with LSM_SEEK_LT (with
+ * LSM_SEEK_GT backward).
  *
  * - Threads: one at a time.
  * - Owns: nothing.
@@ -1389,7 +1389,8 @@ lsm_rc lsm_sync(struct lsm_db *db,
  * - Owns: nothing.
  * - Valid until: -
  * - Blocks: until the tables are durable.
- * - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
+ * - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO,
+ *   LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
  */
 LSM_API
 lsm_rc lsm_flush(struct lsm_db *db,
@@ -1446,7 +1447,8 @@ lsm_rc lsm_background(struct lsm_db *db,
  * - Owns: nothing.
  * - Valid until: -
  * - Blocks: no.
- * - Errors: LSM_E_INVALID, LSM_E_CLOSED, LSM_E_FORKED; *bg_error tells them, and *out is untouched.
+ * - Errors: LSM_E_INVALID, LSM_E_CLOSED, LSM_E_FORKED; *bg_error tells them, and *out is
+ *   untouched.
  */
 LSM_API
 lsm_rc lsm_health_get(struct lsm_db *db,

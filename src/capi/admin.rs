@@ -55,7 +55,8 @@ pub unsafe extern "C" fn lsm_sync(
 /// - Owns: nothing.
 /// - Valid until: -
 /// - Blocks: until the tables are durable.
-/// - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO, LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
+/// - Errors: LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_CLOSED, LSM_E_BUSY, LSM_E_READONLY, LSM_E_IO,
+///   LSM_E_NO_SPACE, LSM_E_NOMEM, LSM_E_FORKED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lsm_flush(
     db: *mut lsm_db,
@@ -156,7 +157,8 @@ pub unsafe extern "C" fn lsm_background(
 /// - Owns: nothing.
 /// - Valid until: -
 /// - Blocks: no.
-/// - Errors: LSM_E_INVALID, LSM_E_CLOSED, LSM_E_FORKED; *bg_error tells them, and *out is untouched.
+/// - Errors: LSM_E_INVALID, LSM_E_CLOSED, LSM_E_FORKED; *bg_error tells them, and *out is
+///   untouched.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lsm_health_get(
     db: *mut lsm_db,

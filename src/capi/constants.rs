@@ -20,7 +20,8 @@ pub const LSM_PARTIAL: i32 = 4;
 pub const LSM_E_INVALID: i32 = -1;
 /// The handle or its database was closed: an error, never a crash.
 pub const LSM_E_CLOSED: i32 = -2;
-/// The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself; retryable.
+/// The call would stall (LSM_W_NOSTALL), or waits for room that this program holds itself;
+/// retryable.
 pub const LSM_E_BUSY: i32 = -3;
 /// A conditional write lost; retryable.
 pub const LSM_E_CONFLICT: i32 = -4;

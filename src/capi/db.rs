@@ -62,9 +62,9 @@ pub unsafe extern "C" fn lsm_open(
 
 /// Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
 /// borrowed from them stay valid until the child is moved or closed. What is in the log stays there
-/// for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags` is 0
-/// or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of LSM_CLOSE_STRICT,
-/// LSM_E_INVALID and LSM_E_FORKED.
+/// for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags`
+/// is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
+/// LSM_CLOSE_STRICT, LSM_E_INVALID and LSM_E_FORKED.
 ///
 /// - Threads: any; of several at once, one closes and the others answer LSM_E_CLOSED.
 /// - Owns: takes db.

@@ -141,12 +141,13 @@ pub unsafe extern "C" fn lsm_iter_prev(
 }
 
 /// Moves a cursor over up to `max` entries (0: as many as fit) in direction `dir` (LSM_DIR_*), as
-/// lsm_iter_next or lsm_iter_prev would, and packs them into `buf`: u32 key length, u32 value length, key, value; little-endian, unaligned.
-/// *used becomes the bytes and *count the entries. LSM_OK: go on calling. LSM_END: that was all;
-/// the entries counted are valid. LSM_BUFFER_SMALL: the next entry alone needs *used bytes; *count
-/// is 0 and the cursor has not moved. The entry that lsm_iter_seek has shown is behind the cursor
-/// and not packed again: to read pages from a key on, open the cursor with it as lower bound and do
-/// not seek, or seek with LSM_SEEK_LT (with LSM_SEEK_GT backward).
+/// lsm_iter_next or lsm_iter_prev would, and packs them into `buf`: u32 key length, u32 value
+/// length, key, value; little-endian, unaligned. *used becomes the bytes and *count the entries.
+/// LSM_OK: go on calling. LSM_END: that was all; the entries counted are valid. LSM_BUFFER_SMALL:
+/// the next entry alone needs *used bytes; *count is 0 and the cursor has not moved. The entry that
+/// lsm_iter_seek has shown is behind the cursor and not packed again: to read pages from a key on,
+/// open the cursor with it as lower bound and do not seek, or seek with LSM_SEEK_LT (with
+/// LSM_SEEK_GT backward).
 ///
 /// - Threads: one at a time.
 /// - Owns: nothing.

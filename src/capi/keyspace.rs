@@ -12,9 +12,10 @@ use super::types::{lsm_db, lsm_error, lsm_ks, lsm_ks_opts, lsm_rc};
 use crate::base::KeyspaceId;
 use crate::base::coding::len_u32;
 
-/// Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent. "default" always
-/// exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace has the default
-/// options and an old one keeps its own; else they hold for tables written from now on.
+/// Opens the keyspace `name` (NUL-terminated UTF-8 of 1 to 255 bytes), creating it if it is absent.
+/// "default" always exists, and NULL in place of a keyspace means it. With `o` NULL a new keyspace
+/// has the default options and an old one keeps its own; else they hold for tables written from now
+/// on.
 ///
 /// - Threads: any.
 /// - Owns: the caller owns *out; lsm_ks_release gives it back.

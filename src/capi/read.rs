@@ -13,8 +13,8 @@ use super::types::{lsm_db, lsm_error, lsm_ks, lsm_pin, lsm_rc, lsm_read_opts, ls
 use crate::base::Result;
 
 /// Copies the value of a key into `buf` and its length into *vlen. buf NULL and cap 0 only ask for
-/// the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays as it
-/// was. `ks` and `o` may be NULL.
+/// the length (LSM_OK); any other buffer that is too short gives LSM_BUFFER_SMALL, *vlen, and stays
+/// as it was. `ks` and `o` may be NULL.
 ///
 /// - Threads: any.
 /// - Owns: nothing.
@@ -102,13 +102,13 @@ pub unsafe extern "C" fn lsm_get_pinned(
 }
 
 /// Looks up `n` keys at one position. They lie behind each other in `keys`; key i ends at
-/// key_ends[i], counted from `keys`, and begins where the one before ends. Values are packed into
-/// `buf` in the order of the keys: rcs[i] becomes LSM_OK, LSM_NOT_FOUND, or why this key alone
-/// could not be read, and val_ends[i] where its value ends. *done becomes how many keys were
+/// `key_ends[i]`, counted from `keys`, and begins where the one before ends. Values are packed into
+/// `buf` in the order of the keys: `rcs[i]` becomes LSM_OK, LSM_NOT_FOUND, or why this key alone
+/// could not be read, and `val_ends[i]` where its value ends. *done becomes how many keys were
 /// looked up, always the first ones; outputs of the others are untouched.
 /// LSM_OK: all of them. LSM_PARTIAL: the next value does not fit; go on with the keys from *done
 /// (with a snapshot, to stay at one position). LSM_BUFFER_SMALL: not even the value of the first
-/// key fits; val_ends[0] says what it takes and *done is 0. buf NULL and cap 0 only ask for the
+/// key fits; `val_ends[0]` says what it takes and *done is 0. buf NULL and cap 0 only ask for the
 /// lengths, and never stop early. `ks` and `o` may be NULL. Faster than as many calls of lsm_get.
 ///
 /// - Threads: any.
