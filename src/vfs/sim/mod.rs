@@ -25,14 +25,13 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use crash::PowerLoss;
+pub(crate) use crash::{PowerLoss, Random};
 pub(crate) use fault::{Call, CallKind, Effect, Fault, Repeat};
 
 use super::{Dir, Vfs};
 use crate::base::mutant::mutant;
 use crate::base::{Error, Result};
 use content::Content;
-use crash::Random;
 use fault::Calls;
 use handles::SimDir;
 use state::{DirNode, FileNode, Node, NodeId, ROOT, State};

@@ -3,24 +3,21 @@
 use crate::base::options::{
     Compression, Durability, EnvOptions, KeyspaceOptions, LogMode, OpenOptions,
 };
+use crate::vfs::sim;
 
-/// Random words from a seed (SplitMix64).
+/// Random choices from a seed.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct Random(sim::Random);
 
 impl Random {
     /// Starts at `seed`.
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(sim::Random::new(seed))
     }
 
     /// The next word.
     pub(super) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
+        self.0.word()
     }
 
     /// A number below `n`, which is not 0.
