@@ -20,6 +20,8 @@ pub struct Part {
     pub entries: usize,
     /// Prepares it for so many entries.
     pub make: fn(usize) -> Box<dyn Work>,
+    /// Operations of one run among so many entries.
+    pub count: fn(usize) -> u64,
 }
 
 impl Part {
@@ -39,15 +41,20 @@ pub(crate) const fn part(
     entries: usize,
     make: fn(usize) -> Box<dyn Work>,
 ) -> Part {
-    Part { name, entries, make }
+    Part { name, entries, make, count: |_| RUN }
+}
+
+/// A row whose runs work on each entry once.
+pub(crate) const fn sweep(
+    name: &'static str,
+    entries: usize,
+    make: fn(usize) -> Box<dyn Work>,
+) -> Part {
+    Part { name, entries, make, count: |entries| entries as u64 }
 }
 
 /// A part, prepared. One thread at a time.
 pub trait Work {
-    /// Operations of one run.
-    fn count(&self) -> u64 {
-        RUN
-    }
     /// Makes the next run possible; not measured.
     fn ready(&mut self) {}
     /// Does the operations and returns how many came out right: all, unless there is a bug.
@@ -102,6 +109,14 @@ impl Keys {
         let mut keys: Vec<_> = (0..count as u64).map(key).collect();
         keys.sort_unstable();
         keys
+    }
+
+    /// The next key, once `last`, a byte of the value before, is known: else the processor would
+    /// begin to look for it while it still waits for that value.
+    #[inline]
+    pub(crate) fn draw_after(&mut self, last: u8) -> &[u8; 16] {
+        self.at += usize::from(last ^ VALUE[0]);
+        self.draw()
     }
 
     /// The next key.

@@ -19,6 +19,7 @@ use crate::vfs::parts::Scratch;
 /// What is measured here.
 pub(crate) const PARTS: &[Part] = &[
     part("handle-check", 0, handle),
+    part("cursor-handle-check", 0, cursor_handle),
     part("whole-put", 300_000, |n| Box::new(Putting::new(n))),
     part("whole-get-memory", 4_000, |n| get(Store::in_memory(n), n, true)),
     part("whole-get-memory", 300_000, |n| get(Store::in_memory(n), n, true)),
@@ -234,6 +235,22 @@ fn handle(_: usize) -> Box<dyn Work> {
     })
 }
 
+/// The same for a cursor, which one call at a time may use.
+fn cursor_handle(_: usize) -> Box<dyn Work> {
+    let store = Store::open();
+    let it = store.cursor();
+    each(move || {
+        // SAFETY: no error is to be told.
+        let rc = unsafe {
+            guard("part", null_mut(), |call| {
+                call.cursor(black_box(it))?;
+                Ok(if store.db().is_null() { LSM_NOT_FOUND } else { LSM_OK })
+            })
+        };
+        rc == LSM_OK
+    })
+}
+
 /// Puts of new keys, in no order, into the active memtable.
 struct Putting {
     store: Store,
@@ -275,11 +292,11 @@ impl Work for Putting {
 
 fn get(store: Store, entries: usize, hit: bool) -> Box<dyn Work> {
     let mut keys = Keys::drawn(if hit { 0 } else { ABSENT }, entries);
-    let mut buf = [0_u8; 128];
+    let mut buf = [VALUE[0]; 128];
     let wanted = if hit { LSM_OK } else { LSM_NOT_FOUND };
     let get: Get = black_box(read::lsm_get);
     each(move || {
-        let at = keys.draw().as_ptr().cast();
+        let at = keys.draw_after(buf[99]).as_ptr().cast();
         let (to, mut len) = (buf.as_mut_ptr().cast(), 100);
         let vlen = &raw mut len;
         // SAFETY: the pointers are valid for the lengths.

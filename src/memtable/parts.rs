@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ordered::SpanRule;
 use super::{MemCursor, Memtable, Reserve};
-use crate::base::part::{ABSENT, Keys, Part, RUN, VALUE, Work, each, key, part};
+use crate::base::part::{ABSENT, Keys, Part, RUN, VALUE, Work, each, key, part, sweep};
 use crate::base::{Cursor, KeyspaceId, Kind, Lsn};
 use crate::batch::{self, Op};
 use crate::mem::Garbage;
@@ -13,6 +13,7 @@ use crate::mem::Garbage;
 /// What is measured here. Entries of what changes a memtable are those that it has room for.
 pub(crate) const PARTS: &[Part] = &[
     part("reserve", 300_000, |n| Filling::start(n, Step::Reserve, false)),
+    part("reserve-and-encode", 300_000, |n| Filling::start(n, Step::Fill, false)),
     part("point-insert", 5_000, |n| Filling::start(n, Step::Link, false)),
     part("point-insert", 300_000, |n| Filling::start(n, Step::Link, false)),
     part("point-hit", 2_000, hit),
@@ -26,8 +27,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("ordered-seek-frozen", 300_000, |n| seek(n, true)),
     part("ordered-next-live", 10_000, |n| next(n, false)),
     part("ordered-next-frozen", 10_000, |n| next(n, true)),
-    part("freeze", 4 * LIST_ENTRIES, |n| Freezing::start(n, false)),
-    part("merge-arrays", 4 * LIST_ENTRIES, |n| Freezing::start(n, true)),
+    sweep("freeze", 4 * LIST_ENTRIES, |n| Freezing::start(n, false)),
+    sweep("merge-arrays", 4 * LIST_ENTRIES, |n| Freezing::start(n, true)),
 ];
 
 const RECORD: u64 = 192;
@@ -77,6 +78,7 @@ fn filled(count: usize, rule: SpanRule, garbage: &Arc<Garbage>, ordered: bool) -
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Reserve,
+    Fill,
     Link,
     Insert,
 }
@@ -89,6 +91,7 @@ struct Filling {
     /// Whether keys ascend.
     ascending: bool,
     written: u64,
+    keys: Vec<[u8; 16]>,
     places: Vec<u64>,
 }
 
@@ -96,8 +99,8 @@ impl Filling {
     fn start(entries: usize, step: Step, ascending: bool) -> Box<dyn Work> {
         let garbage = Arc::new(Garbage::new());
         let memtable = empty(entries, SpanRule::default(), &garbage);
-        let places = Vec::new();
-        Box::new(Self { memtable, garbage, entries, step, ascending, written: 0, places })
+        let (keys, places) = (Vec::new(), Vec::new());
+        Box::new(Self { memtable, garbage, entries, step, ascending, written: 0, keys, places })
     }
 
     fn key(&self) -> [u8; 16] {
@@ -117,12 +120,14 @@ impl Work for Filling {
             self.memtable = empty(self.entries, SpanRule::default(), &self.garbage);
             self.written = 0;
         }
-        self.places.clear();
+        self.keys.clear();
         for _ in 0..RUN {
-            if self.step != Step::Reserve {
-                self.places.push(fill(&self.memtable, &self.key()));
-            }
+            self.keys.push(self.key());
             self.written += 1;
+        }
+        self.places.clear();
+        if matches!(self.step, Step::Link | Step::Insert) {
+            self.places.extend(self.keys.iter().map(|key| fill(&self.memtable, key)));
         }
     }
 
@@ -132,6 +137,10 @@ impl Work for Filling {
             Step::Reserve => {
                 let done = |_: &u64| matches!(memtable.reserve(RECORD), Reserve::Done(_));
                 (0..RUN).filter(done).count() as u64
+            }
+            Step::Fill => {
+                let is_new = |place: &u64| memtable.mark(*place) == 0;
+                self.keys.iter().map(|key| fill(memtable, key)).filter(is_new).count() as u64
             }
             Step::Link => {
                 self.places.iter().for_each(|place| memtable.link(*place, 0, *place + 48));
@@ -148,10 +157,11 @@ impl Work for Filling {
 
 fn hit(entries: usize) -> Box<dyn Work> {
     let memtable = filled(entries, SpanRule::default(), &Arc::new(Garbage::new()), false);
-    let mut keys = Keys::drawn(0, entries);
+    let (mut keys, mut to) = (Keys::drawn(0, entries), VALUE);
     each(move || {
-        let found = memtable.get(KEYSPACE, black_box(keys.draw()), NOW);
-        found.is_some_and(|found| found.value[0] == VALUE[0])
+        let found = memtable.get(KEYSPACE, black_box(keys.draw_after(to[99])), NOW);
+        found.inspect(|found| black_box(&mut to).copy_from_slice(found.value));
+        found.is_some() && to[99] == VALUE[99]
     })
 }
 
@@ -227,10 +237,6 @@ impl Freezing {
 }
 
 impl Work for Freezing {
-    fn count(&self) -> u64 {
-        self.entries as u64
-    }
-
     fn ready(&mut self) {
         let entries = self.entries / 4;
         let bytes = entries * 192;

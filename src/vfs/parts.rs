@@ -9,7 +9,11 @@ use super::{Dir, File, Vfs};
 use crate::base::part::{Part, Work, part};
 
 /// What is measured here.
-pub(crate) const PARTS: &[Part] = &[part("floor-fdatasync", 0, |_| Box::new(Sync::new()))];
+pub(crate) const PARTS: &[Part] =
+    &[Part { count: |_| SYNCS, ..part("floor-fdatasync", 0, |_| Box::new(Sync::new())) }];
+
+/// Syncs of one run.
+const SYNCS: u64 = 8;
 
 /// A folder below the build's, gone when this is dropped.
 pub(crate) struct Scratch {
@@ -69,13 +73,9 @@ impl Sync {
 }
 
 impl Work for Sync {
-    fn count(&self) -> u64 {
-        8
-    }
-
     fn run(&mut self) -> u64 {
         let mut synced = 0;
-        for _ in 0..self.count() {
+        for _ in 0..SYNCS {
             self.at = (self.at + 192) % (1 << 19);
             let done = self.file.write_at(&[7; 192], self.at).and_then(|()| self.file.sync());
             synced += u64::from(done.is_ok());
