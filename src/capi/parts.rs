@@ -21,12 +21,12 @@ pub(crate) const PARTS: &[Part] = &[
     part("handle-check", 0, handle),
     part("cursor-handle-check", 0, cursor_handle),
     part("whole-put", 300_000, |n| Box::new(Putting::new(n))),
-    part("whole-get-memory", 4_000, |n| get(Store::in_memory(n), n, true)),
-    part("whole-get-memory", 300_000, |n| get(Store::in_memory(n), n, true)),
-    part("whole-get-table", 4_000, |n| get(Store::in_table(n), n, true)),
-    part("whole-get-table", 2_000_000, |n| get(Store::in_table(n), n, true)),
-    part("whole-get-miss", 4_000, |n| get(Store::in_table(n), n, false)),
-    part("whole-get-miss", 2_000_000, |n| get(Store::in_table(n), n, false)),
+    part("whole-get-memory", 4_000, |n| get(Store::in_memory(n), true)),
+    part("whole-get-memory", 300_000, |n| get(Store::in_memory(n), true)),
+    part("whole-get-table", 4_000, |n| get(Store::in_table(n), true)),
+    part("whole-get-table", 2_000_000, |n| get(Store::in_table(n), true)),
+    part("whole-get-miss", 4_000, |n| get(Store::in_table(n), false)),
+    part("whole-get-miss", 2_000_000, |n| get(Store::in_table(n), false)),
     part("whole-next-1-source", 10_000, |n| next(Store::in_table(n))),
     part("whole-next-1-source", 2_000_000, |n| next(Store::in_table(n))),
     part("whole-next-4-sources", 10_000, |n| next(Store::in_four(n))),
@@ -36,8 +36,13 @@ pub(crate) const PARTS: &[Part] = &[
 struct Store {
     db: *mut lsm_db,
     env: *mut lsm_env,
+    /// The keys `0 .. entries` are there.
+    entries: usize,
     _scratch: Scratch,
 }
+
+/// Entries from which on a store is warmed up.
+const WARM_FROM: usize = 100_000;
 
 // Function pointers, so that no loop is optimized together with what it calls.
 type Err = *mut lsm_error;
@@ -106,28 +111,31 @@ impl Store {
         checked(unsafe { keyspace::lsm_ks_open(db, name, opts, &raw mut ks, null_mut()) });
         // SAFETY: any handle.
         unsafe { keyspace::lsm_ks_release(ks) };
-        Self { db, env, _scratch: scratch }
+        Self { db, env, entries: 0, _scratch: scratch }
     }
 
     /// Memtables of full size, nothing in them: the first ones are small.
     fn warm(entries: usize) -> Self {
         let store = Self::open();
-        if entries > 100_000 {
+        if entries > WARM_FROM {
             store.put(ABSENT * 2, 350_000, 1);
             store.settle();
         }
         store
     }
 
+    /// All in the active memtable. The first one has no room for more than a few.
     fn in_memory(entries: usize) -> Self {
-        let store = Self::warm(entries);
-        store.put(0, entries as u64, 1);
+        let mut store = Self::warm(entries);
+        store.entries = if entries > WARM_FROM { entries } else { entries.min(4_000) };
+        store.put(0, store.entries as u64, 1);
         store
     }
 
     /// All in tables of one level, and their blocks in the cache.
     fn in_table(entries: usize) -> Self {
-        let store = Self::open();
+        let mut store = Self::open();
+        store.entries = entries;
         store.put(0, entries as u64, 1);
         store.settle();
         let (none, db) = (null(), store.db);
@@ -290,8 +298,8 @@ impl Work for Putting {
     }
 }
 
-fn get(store: Store, entries: usize, hit: bool) -> Box<dyn Work> {
-    let mut keys = Keys::drawn(if hit { 0 } else { ABSENT }, entries);
+fn get(store: Store, hit: bool) -> Box<dyn Work> {
+    let mut keys = Keys::drawn(if hit { 0 } else { ABSENT }, store.entries);
     let mut buf = [VALUE[0]; 128];
     let wanted = if hit { LSM_OK } else { LSM_NOT_FOUND };
     let get: Get = black_box(read::lsm_get);

@@ -17,6 +17,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("point-insert", 5_000, |n| Filling::start(n, Step::Link, false)),
     part("point-insert", 300_000, |n| Filling::start(n, Step::Link, false)),
     part("point-hit", 2_000, hit),
+    part("point-hit", 300_000, hit),
     part("point-hit", 2_000_000, hit),
     part("point-miss", 2_000, miss),
     part("point-miss", 2_000_000, miss),
