@@ -164,7 +164,7 @@ impl Generation {
         last_log: Option<Predecessor>,
         env: &Arc<Env>,
     ) -> Result<Arc<Self>> {
-        let memtable = Memtable::new_whole(0, 0, &env.garbage)?;
+        let memtable = Memtable::new_whole(0, 0, &env.garbage, &env.memory)?;
         memtable.open_at(at);
         Ok(Self::new(memtable, None, last_log, Charge::force(env, 0), &env.garbage))
     }

@@ -134,9 +134,9 @@ impl Db {
         };
         let seed = self.env.os.random_u64();
         let memtable = if whole {
-            Memtable::new_whole(capacity, seed, &self.env.garbage)?
+            Memtable::new_whole(capacity, seed, &self.env.garbage, &self.env.memory)?
         } else {
-            Memtable::new(capacity, 0, seed, &self.env.garbage)?
+            Memtable::new(capacity, 0, seed, &self.env.garbage, &self.env.memory)?
         };
         let ahead = if whole { 0 } else { populate_bytes(capacity) };
         memtable.populate(0, ahead);

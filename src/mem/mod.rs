@@ -18,6 +18,7 @@ mod no_nodes;
 mod nodes;
 mod parking;
 mod prefetch;
+mod recycle;
 mod region;
 
 #[cfg(all(test, loom))]
@@ -37,4 +38,5 @@ pub(crate) use no_nodes::{NodeHeap, NodePool};
 pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::prefetch;
+pub(crate) use recycle::{Pooled, Recycler, Use};
 pub(crate) use region::{Region, advise_huge};

@@ -64,7 +64,7 @@ impl Clock {
 
 fn table() -> (Arc<Memtable>, Arc<Garbage>) {
     let garbage = Arc::new(Garbage::new());
-    let table = Arc::new(Memtable::new(96 << 20, 0, 42, &garbage).unwrap());
+    let table = Arc::new(Memtable::new(96 << 20, 0, 42, &garbage, &Recycler::new(0)).unwrap());
     table.set_base(Lsn(0));
     table.populate(0, 96 << 20);
     (table, garbage)
