@@ -160,7 +160,12 @@ impl Db {
     }
 
     pub(super) fn level_sizes(&self) -> LevelSizes {
-        LevelSizes { base_bytes: 4 * self.options.write_buffer_bytes, ..LevelSizes::default() }
+        let buffer = self.options.write_buffer_bytes;
+        LevelSizes {
+            base_bytes: 4 * buffer,
+            level0_bytes: 2 * buffer,
+            ..LevelSizes::default()
+        }
     }
 
     pub(super) fn pick_options(&self) -> PickOptions {

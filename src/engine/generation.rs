@@ -179,6 +179,16 @@ impl Generation {
         self.segment.as_ref().is_some_and(|segment| segment.is_mapped())
     }
 
+    /// Whether its successor should be prepared. A large one that is filled through its mapping
+    /// wakes the workers as it goes, and waits until it is half full: then the memory of the one
+    /// before it may be free to be used again.
+    pub(super) fn nears_its_end(&self) -> bool {
+        let capacity = self.memtable.capacity_bytes();
+        let used = || self.memtable.reserved_bytes();
+        !self.is_empty_one()
+            && (capacity <= SMALL_BYTES || !self.is_mapped() || used() >= capacity / 2)
+    }
+
     /// How the next log's header names this one, which ends at `end`.
     pub(super) fn as_predecessor(&self, end: Lsn) -> Option<Predecessor> {
         match &self.segment {
@@ -241,6 +251,8 @@ pub(super) struct ReplayedLog {
     pub(super) bytes: u64,
 }
 
+/// The successor of one that has no more than this is prepared at once.
+const SMALL_BYTES: u64 = 4 << 20;
 /// Above every number.
 const ALL: Lsn = Lsn(u64::MAX);
 

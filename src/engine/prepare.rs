@@ -21,6 +21,10 @@ pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
 const POPULATE_BYTES: u64 = 2 << 20;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
+/// Write buffers from this size on are filled
+const PARTED_BYTES_MIN: u64 = 16 << 20;
+/// in so many parts.
+const PARTS: u64 = 2;
 /// A database that has nothing to flush gets a generation so small even beyond the budget for write
 /// buffers, so that it is never starved by others that sit on theirs,
 const SMALL_CAPACITY: u64 = 64 << 10;
@@ -34,6 +38,13 @@ fn populate_bytes(capacity: u64) -> u64 {
 }
 
 impl Db {
+    /// Bytes of a full-grown generation: a large write buffer is filled in parts, so that the memory
+    /// of one is free again while the next is filled.
+    fn generation_bytes(&self) -> u64 {
+        let option = self.options.write_buffer_bytes;
+        if option >= PARTED_BYTES_MIN { option / PARTS & !4095 } else { option }
+    }
+
     /// Prepares a successor of the active generation, if it has none and there is room.
     ///
     /// Returns whether it did.
@@ -47,7 +58,7 @@ impl Db {
         if self.check_writable().is_err() || self.has_next() {
             return Ok(false);
         }
-        let option = self.options.write_buffer_bytes;
+        let option = self.generation_bytes();
         let wanted = self.next_capacity.load(Ordering::Relaxed).min(option);
         let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
         let generation = match self.build(capacity, false, charge) {
@@ -210,8 +221,7 @@ impl Db {
     }
 
     pub(super) fn could_prepare(&self) -> bool {
-        let capacity =
-            self.next_capacity.load(Ordering::Relaxed).min(self.options.write_buffer_bytes);
+        let capacity = self.next_capacity.load(Ordering::Relaxed).min(self.generation_bytes());
         self.charge(capacity).is_some()
     }
 

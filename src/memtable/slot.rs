@@ -114,6 +114,11 @@ impl Memtable {
         Slot { memtable: self, lsn, place: lsn.0 - self.tail.base().0, length }
     }
 
+    /// Bytes that are reserved, at any time.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.tail.reserved_bytes()
+    }
+
     /// The tail as it is: the next free position, or the sealed word.
     pub(crate) fn tail(&self) -> u64 {
         self.tail.word()

@@ -311,7 +311,7 @@ fn every_failed_read_of_a_walk_is_an_error_and_never_an_end() {
 
 #[test]
 fn level_sizes_grow_from_the_last_level_up() {
-    let sizes = LevelSizes { base_bytes: 100, multiplier: 10, level0_sections: 4 };
+    let sizes = LevelSizes { base_bytes: 100, multiplier: 10, level0_sections: 4, level0_bytes: 0 };
     let mut bytes = [0; LEVEL_COUNT];
     let mut base = |level: usize, have: u64| {
         bytes[level] = have;
