@@ -185,24 +185,26 @@ impl Db {
             flags: 0,
             payload_crc: 0,
         };
-        if write.no_log {
+        let words = if write.no_log {
             let skip = Header { kind: RecordKind::Skip, ..header };
             let words = record::encode_header(&skip, salt);
             if generation.is_mapped() {
                 self.store_in_map(generation, place, &words, &[]);
             }
             header.flags = record::FLAG_NOLOG;
+            record::encode_header(&header, salt)
         } else {
             header.payload_crc = record::payload_crc(salt, body);
             let words = record::encode_header(&header, salt);
             if generation.is_mapped() {
                 self.store_in_map(generation, place, &words, body);
             }
-        }
-        let words = record::encode_header(&header, salt);
+            words
+        };
         // The length word stays zero until publication: it is the done mark.
         slot.header_mut().copy_from_slice(&words[4..]);
         Self::index(generation, &slot, write);
+        generation.memtable.expect_record(place + write.bytes);
         slot.publish();
         bomb.defuse();
         self.advance(guard);
@@ -225,7 +227,9 @@ impl Db {
     fn store_in_map(&self, generation: &Generation, place: u64, header: &[u8; 48], body: &[u8]) {
         if let Some(segment) = &generation.segment {
             segment.store_record(place, header, body);
-            self.populate_ahead(generation, place + (HEADER_BYTES + body.len()) as u64);
+            let end = place + (HEADER_BYTES + body.len()) as u64;
+            self.populate_ahead(generation, end);
+            segment.expect_record(end);
         }
     }
 }

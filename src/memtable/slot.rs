@@ -124,6 +124,13 @@ impl Memtable {
         self.tail.word()
     }
 
+    /// Begins to bring the memory into the cache to which the next record will go, if it is put at
+    /// `place`.
+    #[inline]
+    pub(crate) fn expect_record(&self, place: u64) {
+        self.arena.expect(super::at(place));
+    }
+
     /// Seals it behind a seal record if the tail is still `tail`.
     pub(crate) fn seal(&self, tail: u64) {
         self.tail.seal(tail);
