@@ -125,7 +125,7 @@ impl Db {
             let active = &state.active;
             if let Some(first) = write.ops.clone().next() {
                 // The bucket is a cache miss of its own: let it come while we encode.
-                active.memtable.prefetch_bucket(first.keyspace, first.key);
+                active.memtable.expect_link(first.keyspace, first.key);
             }
             match active.memtable.reserve(write.bytes) {
                 Reserve::Done(slot) => {
@@ -142,14 +142,16 @@ impl Db {
                         });
                     }
                     if !self.seal(active, tail, &guard)? {
+                        let full = active.log_number();
                         drop(guard);
-                        self.wait_for_next(options)?;
+                        self.wait_for_next(full, options)?;
                     }
                 }
                 Reserve::Sealed(end) => {
                     if !self.install_next(active, end, &guard)? {
+                        let full = active.log_number();
                         drop(guard);
-                        self.wait_for_next(options)?;
+                        self.wait_for_next(full, options)?;
                     }
                 }
             }
@@ -172,6 +174,9 @@ impl Db {
         let body = slot.body_mut();
         let mut at = 0;
         for op in write.ops.clone() {
+            if write.shape.ops > 1 {
+                generation.memtable.expect_link(op.keyspace, op.key);
+            }
             at += batch::encode_entry(&mut body[at..], &op);
         }
         debug_assert_eq!(at, body.len(), "a batch's shape is its size");
@@ -216,12 +221,17 @@ impl Db {
         write: &Write<I>,
     ) {
         let memtable = &generation.memtable;
-        let mut entry = slot.place() + HEADER_BYTES as u64;
-        for (i, op) in (0..).zip(write.ops.clone()) {
-            memtable.link(slot.place(), i, entry);
-            memtable.insert(slot.place(), i, entry);
-            entry += batch::entry_bytes(&op) as u64;
-        }
+        let entries = || {
+            let first = slot.place() + HEADER_BYTES as u64;
+            (0..).zip(write.ops.clone()).scan(first, |next, (i, op)| {
+                let entry = *next;
+                *next += batch::entry_bytes(&op) as u64;
+                Some((i, entry))
+            })
+        };
+        // Links last: their buckets have been on the way since before the entries were encoded.
+        entries().for_each(|(i, entry)| memtable.insert(slot.place(), i, entry));
+        entries().for_each(|(i, entry)| memtable.link(slot.place(), i, entry));
     }
 
     fn store_in_map(&self, generation: &Generation, place: u64, header: &[u8; 48], body: &[u8]) {

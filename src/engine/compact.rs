@@ -161,11 +161,7 @@ impl Db {
 
     pub(super) fn level_sizes(&self) -> LevelSizes {
         let buffer = self.options.write_buffer_bytes;
-        LevelSizes {
-            base_bytes: 4 * buffer,
-            level0_bytes: 2 * buffer,
-            ..LevelSizes::default()
-        }
+        LevelSizes { base_bytes: 4 * buffer, level0_bytes: 2 * buffer, ..LevelSizes::default() }
     }
 
     pub(super) fn pick_options(&self) -> PickOptions {

@@ -283,6 +283,15 @@ impl Sealed {
         }
     }
 
+    /// Unmaps the pages of its log. All of it is visible.
+    pub(super) fn release_log(&self) {
+        if let Self::Generation(generation) = self {
+            if let Some(map) = generation.segment.as_ref().and_then(|segment| segment.map()) {
+                map.release(u64::MAX);
+            }
+        }
+    }
+
     /// The keyspaces that have entries in it.
     pub(super) fn keyspaces(&self) -> Result<Vec<KeyspaceId>> {
         match self {

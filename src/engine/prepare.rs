@@ -19,6 +19,8 @@ pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
 /// Pages are brought into memory this far ahead of the writers at most: a huge page, which a writer
 /// would need some 200 us to zero.
 const POPULATE_BYTES: u64 = 2 << 20;
+/// Pages of the mapped log are let go so far behind what is visible: late stores come close.
+const RELEASE_BYTES: u64 = 256 << 10;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Write buffers from this size on are filled
@@ -150,6 +152,7 @@ impl Db {
             Memtable::new(capacity, 0, seed, &self.env.garbage, &self.env.memory)?
         };
         let ahead = if whole { 0 } else { populate_bytes(capacity) };
+        let ahead = (3 * ahead).min(capacity & !4095);
         memtable.populate(0, ahead);
         let name = filename::log(spec.number);
         let segment =
@@ -249,7 +252,7 @@ impl Db {
     pub(super) fn populate_ahead(&self, generation: &Generation, place: u64) {
         let populated = generation.populated.load(Ordering::Relaxed);
         let ahead = populate_bytes(generation.memtable.capacity_bytes());
-        if place + ahead / 2 < populated || populated >= generation.memtable.capacity_bytes() {
+        if place + 2 * ahead < populated || populated >= generation.memtable.capacity_bytes() {
             return;
         }
         let next = populated + ahead;
@@ -284,7 +287,7 @@ impl Db {
             let header = SEGMENT_HEAD_BYTES;
             map.populate(header + from, header + to);
             let behind = visible.0.saturating_sub(active.base().0);
-            map.release((header + behind).saturating_sub(POPULATE_BYTES));
+            map.release((header + behind).saturating_sub(RELEASE_BYTES));
         }
         true
     }

@@ -37,6 +37,6 @@ pub(crate) use no_nodes::{NodeHeap, NodePool};
 #[cfg(all(feature = "node-heap", not(loom)))]
 pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
-pub(crate) use prefetch::{prefetch, prefetch_to_write};
+pub(crate) use prefetch::{prefetch, prefetch_record, prefetch_to_write};
 pub(crate) use recycle::{Pooled, Recycler, Use};
 pub(crate) use region::{Region, advise_huge};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::base::{Error, Result};
-use crate::mem::{Pooled, Recycler, Use, prefetch_to_write};
+use crate::mem::{Pooled, Recycler, Use, prefetch_record};
 
 use super::layout::{self, LINK_BYTES, OP_BYTES, Shape};
 
@@ -74,7 +74,7 @@ impl Arena {
     /// Begins to bring the memory at `place` into the cache, to be written.
     #[inline]
     pub(super) fn expect(&self, place: usize) {
-        prefetch_to_write(self.region.as_ptr().wrapping_add(place));
+        prefetch_record(self.region.as_ptr().wrapping_add(place));
     }
 
     /// The operation of the entry at `place`, whose writer says that it is written, with its

@@ -4,9 +4,9 @@
 //! and a row of small skiplists, frozen into sorted arrays, for ranges. Who writes where is decided
 //! elsewhere, by reservation; for each record its writer calls, in this order:
 //!
-//! 1. [`Memtable::prepare`] and [`Memtable::prefetch_bucket`], before the reservation;
+//! 1. [`Memtable::prepare`] and [`Memtable::expect_link`], before the reservation;
 //! 2. [`Memtable::fill`], to write header and entries (all but the mark);
-//! 3. [`Memtable::link`] for each entry, then [`Memtable::insert`] for each entry;
+//! 3. [`Memtable::insert`] and [`Memtable::link`] for each entry, in any order;
 //! 4. [`Memtable::set_mark`].
 //!
 //! Readers give a position and see exactly the entries numbered below it, all of which must be
@@ -33,8 +33,8 @@ use std::sync::Arc;
 
 use crate::base::coding::{u32_of, usize_of};
 use crate::base::{Entry, Kind, Lsn, Result};
-use crate::mem::{Garbage, Recycler};
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::mem::{Garbage, Recycler};
 
 use arena::Arena;
 use ordered::{Keep, OrderedIndex, SpanRule};

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::base::coding::u32_of;
 use crate::base::{KeyspaceId, Result};
-use crate::mem::{Pooled, Recycler, Use, prefetch};
+use crate::mem::{Pooled, Recycler, Use, prefetch, prefetch_to_write};
 
 use super::arena::Arena;
 use super::layout::{self, View};
@@ -77,6 +77,12 @@ impl PointIndex {
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         prefetch(self.region.as_ptr().cast::<u64>().wrapping_add(self.index(hash)));
+    }
+
+    /// The same for one that will be linked into.
+    #[inline]
+    pub(super) fn prefetch_to_write(&self, hash: u64) {
+        prefetch_to_write(self.region.as_ptr().cast::<u64>().wrapping_add(self.index(hash)));
     }
 
     /// Links the entry at `place`, numbered `number` less the base, into the chain of its key.

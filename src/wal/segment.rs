@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::header::{self, COPY_BYTES, PART2_AT, Place, SEGMENT_HEAD_BYTES, SegmentSpec};
 use crate::base::{FileNumber, Result, filename};
-use crate::mem::prefetch_to_write;
+use crate::mem::prefetch_record;
 use crate::record::{self, HEADER_BYTES};
 use crate::vfs::{Dir, File, LogMap};
 
@@ -112,7 +112,7 @@ impl Segment {
     #[inline]
     pub(crate) fn expect_record(&self, place: u64) {
         if let Some(map) = &self.map {
-            prefetch_to_write(map.hint(SEGMENT_HEAD_BYTES + place));
+            prefetch_record(map.hint(SEGMENT_HEAD_BYTES + place));
         }
     }
 
