@@ -24,7 +24,7 @@ const RELEASE_BYTES: u64 = 256 << 10;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Write buffers from this size on are filled
-const PARTED_BYTES_MIN: u64 = 16 << 20;
+pub(super) const PARTED_BYTES_MIN: u64 = 16 << 20;
 /// in so many parts.
 const PARTS: u64 = 2;
 /// A database that has nothing to flush gets a generation so small even beyond the budget for write
@@ -44,7 +44,7 @@ impl Db {
     /// of one is free again while the next is filled.
     fn generation_bytes(&self) -> u64 {
         let option = self.options.write_buffer_bytes;
-        if option >= PARTED_BYTES_MIN { option / PARTS & !4095 } else { option }
+        if option >= PARTED_BYTES_MIN { (option / PARTS) & !4095 } else { option }
     }
 
     /// Prepares a successor of the active generation, if it has none and there is room.

@@ -331,6 +331,16 @@ fn level_sizes_grow_from_the_last_level_up() {
 }
 
 #[test]
+fn level_0_is_due_when_it_has_sections_and_bytes_enough_or_very_many_sections() {
+    let sizes = LevelSizes { level0_sections: 4, level0_bytes: 100, ..LevelSizes::default() };
+
+    assert_eq!(sizes.level0_permille(3, 1000), 750);
+    assert_eq!(sizes.level0_permille(4, 100), 1000);
+    assert_eq!(sizes.level0_permille(7, 99), 999);
+    assert_eq!(sizes.level0_permille(8, 0), 2000);
+}
+
+#[test]
 fn a_table_without_the_section_that_the_manifest_names_is_corrupt() {
     let store = Store::new();
     let mut wrong = store.placed(KS, 1, vec![Owned::put(b"k", 1, b"v")]);
