@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::publish::{Step, advance_over};
 use crate::base::Lsn;
 use crate::base::part::{Part, RUN, Work, part};
-use crate::mem::Garbage;
 use crate::mem::atomic::{AtomicU64, Ordering};
+use crate::mem::{Garbage, Recycler};
 use crate::memtable::{Memtable, Reserve};
 
 /// What is measured here.
@@ -25,7 +25,8 @@ const BASE: Lsn = Lsn(64);
 
 impl Publish {
     fn new() -> Self {
-        let memtable = match Memtable::new(16 << 20, 0, 42, &Arc::new(Garbage::new())) {
+        let (garbage, memory) = (Arc::new(Garbage::new()), Recycler::new(0));
+        let memtable = match Memtable::new(16 << 20, 0, 42, &garbage, &memory) {
             Ok(memtable) => memtable,
             Err(error) => panic!("a memtable: {error}"),
         };

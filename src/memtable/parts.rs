@@ -8,7 +8,7 @@ use super::{MemCursor, Memtable, Reserve};
 use crate::base::part::{ABSENT, Keys, Part, RUN, VALUE, Work, each, key, part, sweep};
 use crate::base::{Cursor, KeyspaceId, Kind, Lsn};
 use crate::batch::{self, Op};
-use crate::mem::Garbage;
+use crate::mem::{Garbage, Recycler};
 
 /// What is measured here. Entries of what changes a memtable are those that it has room for.
 pub(crate) const PARTS: &[Part] = &[
@@ -43,7 +43,7 @@ const LIST_ENTRIES: usize = 12_000;
 /// A memtable with room for so many entries, whose memory was touched.
 fn empty(entries: usize, rule: SpanRule, garbage: &Arc<Garbage>) -> Arc<Memtable> {
     let bytes = (entries as u64 + 2 * RUN) * RECORD;
-    let memtable = match Memtable::with_rule(bytes, 0, 42, garbage, rule) {
+    let memtable = match Memtable::with_rule(bytes, 0, 42, garbage, &Recycler::new(0), rule) {
         Ok(memtable) => memtable,
         Err(error) => panic!("a memtable: {error}"),
     };
