@@ -180,6 +180,15 @@ impl OrderedIndex {
         self.runs.swap(Arc::new(merged), &epoch::pin());
         true
     }
+
+    /// Merges all runs into one, if `seeks` that met them have paid for it. Returns whether it did.
+    pub(super) fn gather_step(&self, seeks: u64, keep: Keep<'_>) -> bool {
+        let Some(_freezing) = self.freezing.try_lock() else { return false };
+        let now = self.runs.load_arc(&epoch::pin());
+        let Some(gathered) = now.gathered(seeks, keep) else { return false };
+        self.runs.swap(Arc::new(gathered), &epoch::pin());
+        true
+    }
 }
 
 /// What tests look at.
