@@ -150,7 +150,7 @@ impl OrderedIndex {
                 "the position is too old; read at a newer one",
             ));
         }
-        let frozen = runs.runs.iter().map(|run| Source::Run(Arc::clone(run), usize::MAX));
+        let frozen = runs.runs.iter().map(Source::of_run);
         let live = (runs.live_from..self.lists.made())
             .filter(|&i| (self.lists.start(i) as u64) < end)
             .map(|i| Source::List(self.lists.get_arc(i, &guard), None));
