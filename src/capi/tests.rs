@@ -159,10 +159,8 @@ fn an_iterator_goes_from_thread_to_thread_and_is_refused_while_one_uses_it() {
     assert_eq!(rc, LSM_OK);
     let word = it.addr();
     let elsewhere = || {
-        let used = std::thread::spawn(move || {
-            Call::new("lsm_x").cursor(std::ptr::without_provenance(word)).is_ok()
-        });
-        used.join().unwrap_or(false)
+        let use_it = || Call::new("lsm_x").cursor(std::ptr::without_provenance(word)).is_ok();
+        std::thread::scope(|scope| scope.spawn(use_it).join().unwrap_or(false))
     };
 
     let call = Call::new("lsm_y");
@@ -173,11 +171,10 @@ fn an_iterator_goes_from_thread_to_thread_and_is_refused_while_one_uses_it() {
     assert!(elsewhere());
     assert!(Call::new("lsm_z").cursor(it).is_ok());
     assert!(elsewhere());
-    let closer = std::thread::spawn(move || {
+    std::thread::scope(|scope| {
         // SAFETY: the handle is open.
-        unsafe { iter::lsm_iter_close(std::ptr::without_provenance_mut(word)) };
+        scope.spawn(|| unsafe { iter::lsm_iter_close(std::ptr::without_provenance_mut(word)) });
     });
-    assert!(closer.join().is_ok());
     let refused = Call::new("lsm_z").cursor(it).err().map(|error| error.kind());
     assert_eq!(refused, Some(ErrorKind::Closed));
     // SAFETY: the handle is open.
