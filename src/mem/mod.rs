@@ -17,6 +17,8 @@ mod no_nodes;
 #[cfg(all(feature = "node-heap", not(loom)))]
 mod nodes;
 mod parking;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod prefetch;
 mod region;
 

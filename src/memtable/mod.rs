@@ -18,6 +18,8 @@
 mod arena;
 mod layout;
 mod ordered;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod point;
 mod read;
 mod slot;

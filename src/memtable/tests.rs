@@ -1,7 +1,6 @@
 //! A small engine around one memtable, and the tests that use it.
 
 mod cursors;
-mod figures;
 mod freezing;
 mod images;
 mod points;

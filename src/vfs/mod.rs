@@ -6,6 +6,8 @@
 //! Errors name the file and carry errno; a full disk or quota is `NoSpace`.
 
 mod mapped;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
