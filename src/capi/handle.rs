@@ -33,6 +33,8 @@ pub(super) trait Object: Sized {
     const NAME: &'static str;
     /// Whether any number of threads may use it at once.
     const SHARED: bool;
+    /// Whether mostly the thread that made it uses it, very often: others pay for that once.
+    const BIASED: bool = false;
     /// The C type of the handle.
     type Handle;
 }
@@ -95,6 +97,7 @@ macro_rules! objects {
             const KIND: u8 = $kind;
             const NAME: &'static str = stringify!($handle);
             const SHARED: bool = $shared;
+            const BIASED: bool = $kind == 5;
             type Handle = $handle;
         }
     )*};
@@ -138,7 +141,8 @@ pub(super) fn create_boxed<T: Object>(object: Box<T>) -> Result<*mut T::Handle> 
     #[cfg(not(loom))]
     hazard::barrier::prepare();
     let object = Box::into_raw(object);
-    match SLAB.insert(T::KIND, object.cast(), queue()) {
+    let owner = if T::BIASED { with_record(Record::id) } else { 0 };
+    match SLAB.insert(T::KIND, object.cast(), queue(), owner) {
         Ok(handle) => {
             let address = usize::try_from(handle).map_err(|_| Error::closed())?;
             Ok(std::ptr::without_provenance_mut(address))
@@ -161,7 +165,7 @@ pub(super) fn release<T: Object>(handle: *mut T::Handle) {
     if slab::kind_of(word) != T::KIND {
         return;
     }
-    if let Some(closing) = SLAB.close(word) {
+    if let Some(closing) = with_record(|mine| SLAB.close(word, mine)) {
         if T::SHARED {
             closing.wait_for_users();
         }
@@ -186,7 +190,9 @@ pub(super) fn close_db(
         let look = Call::new("lsm_close");
         ready(&look.db(handle)?.open)?;
     }
-    let Some(closing) = SLAB.close(word) else { return Err(not_live::<DbObject>(word)) };
+    let Some(closing) = with_record(|mine| SLAB.close(word, mine)) else {
+        return Err(not_live::<DbObject>(word));
+    };
     // SAFETY: `Call::db` has checked the kind; the object is valid until `finish`.
     let open = unsafe { &(*closing.object().cast::<DbObject>()).open };
     open.set_closed();
@@ -195,6 +201,18 @@ pub(super) fn close_db(
     // SAFETY: as above; nobody uses the object any more, and closing made it ours.
     drop(unsafe { Box::from_raw(closing.finish(queue()).cast::<DbObject>()) });
     closed
+}
+
+/// Runs `body` with this thread's record.
+fn with_record<R>(body: impl FnOnce(&'static Record) -> R) -> R {
+    match hazard::mine(&SLAB.hazards) {
+        Mine::Kept(record) => body(record),
+        Mine::Borrowed(record) => {
+            let result = body(record);
+            record.give_back();
+            result
+        }
+    }
 }
 
 /// The number that a handle is.
@@ -222,7 +240,7 @@ fn not_live<T: Object>(word: u64) -> Error {
     if slab::kind_of(word) != T::KIND || !SLAB.was_live(word) {
         return Error::invalid(format!("this is no {} handle", T::NAME));
     }
-    if SLAB.is_in_use(word) {
+    if !T::SHARED && SLAB.is_open(word) {
         return Error::invalid(format!("two threads use this {} at once", T::NAME));
     }
     Error::new(ErrorKind::Closed, format!("the {} handle is closed", T::NAME))
@@ -333,7 +351,7 @@ impl Call {
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "the slab gives the object to one call at a time")]
     pub(super) fn take<T: Object>(&self, handle: *const T::Handle) -> Result<&mut T> {
-        debug_assert!(!T::SHARED && self.taken.get() == 0);
+        debug_assert!(!T::SHARED && self.taken.get() == 0 && self.place.get().is_none());
         let word = word_of(handle);
         if fork::in_child() {
             return Err(forked());
@@ -341,10 +359,13 @@ impl Call {
         if slab::kind_of(word) != T::KIND {
             return Err(not_live::<T>(word));
         }
-        let Some(object) = SLAB.take(word) else { return Err(not_live::<T>(word)) };
-        self.taken.set(word);
+        let Some(taken) = SLAB.take(word, self.record()) else { return Err(not_live::<T>(word)) };
+        match taken.place {
+            Some(_) => self.place.set(taken.place),
+            None => self.taken.set(word),
+        }
         // SAFETY: the slab gives it to nobody else until `self` drops and puts it back.
-        Ok(unsafe { &mut *object.cast::<T>() })
+        Ok(unsafe { &mut *taken.object.cast::<T>() })
     }
 
     /// Takes a cursor whose database is open.
@@ -400,7 +421,7 @@ impl Drop for Call {
         }
         let taken = self.taken.get();
         if taken != 0 {
-            SLAB.put_back(taken);
+            SLAB.put_back(taken, None);
         }
     }
 }

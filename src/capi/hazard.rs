@@ -15,7 +15,7 @@
 use std::cell::Cell;
 use std::ptr;
 
-use crate::mem::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use crate::mem::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Announcements that one record can hold at once. A call needs one; calls nest only when a log
 /// hook calls the library for another database.
@@ -31,12 +31,16 @@ pub(super) struct Record {
     taken: AtomicBool,
     /// The record made before this one; never changes.
     next: *const Record,
+    /// Unlike every other record's; 2 and up. Never changes.
+    id: u32,
 }
 
 /// All records.
 pub(super) struct Hazards {
     /// The newest record. Pushed by compare-and-swap (release), read by closers (acquire).
     head: AtomicPtr<Record>,
+    /// Records so far; counted by whoever makes one, relaxed, because only the count matters.
+    made: AtomicU32,
 }
 
 // SAFETY: `next` points to a record that is never freed and never written again; the rest is
@@ -49,13 +53,13 @@ impl Hazards {
     /// No records yet.
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()) }
+        Self { head: AtomicPtr::new(ptr::null_mut()), made: AtomicU32::new(0) }
     }
 
     /// No records yet.
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()) }
+        Self { head: AtomicPtr::new(ptr::null_mut()), made: AtomicU32::new(0) }
     }
 
     /// Takes a free record, or makes one.
@@ -79,6 +83,7 @@ impl Hazards {
             words: std::array::from_fn(|_| AtomicU64::new(0)),
             taken: AtomicBool::new(true),
             next: ptr::null(),
+            id: self.made.fetch_add(1, Ordering::Relaxed) + 2,
         }));
         let mut head = self.head.load(Ordering::Acquire);
         loop {
@@ -117,6 +122,35 @@ impl Record {
         word.store(handle, Ordering::Relaxed);
         barrier::light();
         Some(word)
+    }
+
+    /// The same for a handle that only one call may use. None, too, if a call of this thread has
+    /// announced it, which is still under way: calls of a thread nest, so it is in an earlier word.
+    #[inline]
+    pub(super) fn announce_alone(&self, handle: u64) -> Option<&AtomicU64> {
+        for word in &self.words {
+            let held = word.load(Ordering::Relaxed);
+            if held == 0 {
+                word.store(handle, Ordering::Relaxed);
+                barrier::light();
+                return Some(word);
+            }
+            if held == handle {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether a call of this thread has announced `handle`. Only the owner calls it.
+    pub(super) fn holds(&self, handle: u64) -> bool {
+        self.words.iter().any(|word| word.load(Ordering::Relaxed) == handle)
+    }
+
+    /// The number of the record.
+    #[inline]
+    pub(super) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Ends the announcement that [`announce`](Record::announce) put at `place`.

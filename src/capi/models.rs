@@ -43,8 +43,37 @@ fn shared_call(slab: &Slab, handle: u64, object: *mut ()) -> bool {
 }
 
 fn close_shared(slab: &Slab, handle: u64) -> bool {
-    let Some(closing) = slab.close(handle) else { return false };
+    let mine = slab.hazards.take();
+    let closing = slab.close(handle, mine);
+    mine.give_back();
+    let Some(closing) = closing else { return false };
     closing.wait_for_users();
+    free(closing.finish(0));
+    true
+}
+
+/// One call on an exclusive handle by the thread with record `mine`. Whether it got the object,
+/// which must be alive then and nobody else's.
+fn exclusive_call(slab: &Slab, handle: u64, mine: &Record, users: &AtomicUsize) -> bool {
+    let Some(taken) = slab.take(handle, mine) else { return false };
+    assert_eq!(users.fetch_add(1, Ordering::Relaxed), 0, "two users at once");
+    assert!(!is_freed(taken.object), "the object was freed under a call");
+    users.fetch_sub(1, Ordering::Relaxed);
+    slab.put_back(handle, taken.place);
+    true
+}
+
+/// [`exclusive_call`] by a thread that has no record yet.
+fn strangers_call(slab: &Slab, handle: u64, users: &AtomicUsize) -> bool {
+    let mine = slab.hazards.take();
+    let served = exclusive_call(slab, handle, mine, users);
+    mine.give_back();
+    served
+}
+
+fn close_exclusive(slab: &Slab, handle: u64, mine: &Record, users: &AtomicUsize) -> bool {
+    let Some(closing) = slab.close(handle, mine) else { return false };
+    assert_eq!(users.load(Ordering::Relaxed), 0, "closed under a user");
     free(closing.finish(0));
     true
 }
@@ -68,7 +97,7 @@ fn closing_waits_for_calls_that_found_the_object() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let object = probe();
-        let handle = slab.insert(2, object, 0).expect("room");
+        let handle = slab.insert(2, object, 0, 0).expect("room");
         let word = Word::of(object);
         let caller = {
             let slab = Arc::clone(&slab);
@@ -87,7 +116,7 @@ fn closing_waits_for_calls_that_found_the_object() {
 fn one_of_two_closers_gets_the_object() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let handle = slab.insert(2, probe(), 0).expect("room");
+        let handle = slab.insert(2, probe(), 0, 0).expect("room");
         let other = {
             let slab = Arc::clone(&slab);
             thread::spawn(move || close_shared(&slab, handle))
@@ -104,7 +133,7 @@ fn a_reused_slot_never_answers_to_the_old_handle() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let (first, second) = (probe(), probe());
-        let old = slab.insert(2, first, 0).expect("room");
+        let old = slab.insert(2, first, 0, 0).expect("room");
         let word = Word::of(first);
         let caller = {
             let slab = Arc::clone(&slab);
@@ -112,7 +141,7 @@ fn a_reused_slot_never_answers_to_the_old_handle() {
         };
 
         assert!(close_shared(&slab, old));
-        let new = slab.insert(2, second, 0).expect("room");
+        let new = slab.insert(2, second, 0, 0).expect("room");
 
         assert_ne!(old, new);
         assert!(shared_call(&slab, new, second));
@@ -124,27 +153,18 @@ fn a_reused_slot_never_answers_to_the_old_handle() {
 fn an_exclusive_object_is_used_by_one_and_closed_after() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let object = probe();
-        let handle = slab.insert(5, object, 0).expect("room");
+        let handle = slab.insert(5, probe(), 0, 0).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
         let user = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
-            thread::spawn(move || {
-                let Some(found) = slab.take(handle) else { return };
-                assert_eq!(users.fetch_add(1, Ordering::Relaxed), 0, "two users at once");
-                assert!(!is_freed(found));
-                users.fetch_sub(1, Ordering::Relaxed);
-                slab.put_back(handle);
-            })
+            thread::spawn(move || strangers_call(&slab, handle, &users))
         };
 
-        if let Some(closing) = slab.close(handle) {
-            assert_eq!(users.load(Ordering::Relaxed), 0, "closed under a user");
-            free(closing.finish(0));
-        }
+        let mine = slab.hazards.take();
+        assert!(close_exclusive(&slab, handle, mine, &users));
 
         user.join().expect("no panic");
-        assert!(slab.take(handle).is_none());
+        assert!(slab.take(handle, mine).is_none());
     });
 }
 
@@ -152,24 +172,104 @@ fn an_exclusive_object_is_used_by_one_and_closed_after() {
 fn two_exclusive_users_exclude_each_other() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let handle = slab.insert(5, probe(), 0).expect("room");
+        let handle = slab.insert(5, probe(), 0, 0).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
-        let both = [0, 1].map(|_| {
+        let other = {
+            let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
+            thread::spawn(move || strangers_call(&slab, handle, &users))
+        };
+
+        let served = strangers_call(&slab, handle, &users);
+
+        assert!(served | other.join().expect("no panic"));
+        assert!(strangers_call(&slab, handle, &users));
+    });
+}
+
+#[test]
+fn an_owner_and_a_stranger_exclude_each_other() {
+    loom::model(|| {
+        let slab = Arc::new(Slab::new());
+        let mine = slab.hazards.take();
+        let handle = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let users = Arc::new(AtomicUsize::new(0));
+        let stranger = {
+            let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
+            thread::spawn(move || strangers_call(&slab, handle, &users))
+        };
+
+        // Both may be told that there are two.
+        exclusive_call(&slab, handle, mine, &users);
+
+        stranger.join().expect("no panic");
+        assert!(exclusive_call(&slab, handle, mine, &users));
+        assert!(strangers_call(&slab, handle, &users));
+    });
+}
+
+#[test]
+fn two_strangers_take_a_handle_from_its_owner_one_at_a_time() {
+    loom::model(|| {
+        let slab = Arc::new(Slab::new());
+        let owner = slab.hazards.take();
+        let handle = slab.insert(5, probe(), 0, owner.id()).expect("room");
+        let users = Arc::new(AtomicUsize::new(0));
+        let stranger = {
+            let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
+            thread::spawn(move || strangers_call(&slab, handle, &users))
+        };
+
+        let served = strangers_call(&slab, handle, &users);
+
+        assert!(served | stranger.join().expect("no panic"));
+        assert!(strangers_call(&slab, handle, &users));
+    });
+}
+
+#[test]
+fn a_stranger_who_closes_waits_for_the_owner() {
+    loom::model(|| {
+        let slab = Arc::new(Slab::new());
+        let mine = slab.hazards.take();
+        let handle = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let users = Arc::new(AtomicUsize::new(0));
+        let closer = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
             thread::spawn(move || {
-                if slab.take(handle).is_none() {
-                    return 0;
-                }
-                assert_eq!(users.fetch_add(1, Ordering::Relaxed), 0, "two users at once");
-                users.fetch_sub(1, Ordering::Relaxed);
-                slab.put_back(handle);
-                1
+                let record = slab.hazards.take();
+                let closed = close_exclusive(&slab, handle, record, &users);
+                record.give_back();
+                closed
             })
-        });
+        };
 
-        let served: usize = both.map(|user| user.join().expect("no panic")).iter().sum();
+        exclusive_call(&slab, handle, mine, &users);
 
-        assert!(served >= 1);
-        assert!(slab.take(handle).is_some());
+        assert!(closer.join().expect("no panic"));
+        assert!(slab.take(handle, mine).is_none());
+    });
+}
+
+#[test]
+fn a_stale_handle_takes_nothing_from_the_next_owner_of_its_slot() {
+    loom::model(|| {
+        let slab = Arc::new(Slab::new());
+        let mine = slab.hazards.take();
+        let old = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let users = Arc::new(AtomicUsize::new(0));
+        let stranger = {
+            let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
+            thread::spawn(move || strangers_call(&slab, old, &users))
+        };
+
+        assert!(close_exclusive(&slab, old, mine, &users));
+        let object = probe();
+        let new = slab.insert(5, object, 0, mine.id()).expect("room");
+        let taken = slab.take(new, mine).expect("a new handle is its owner's");
+
+        assert_eq!(taken.object, object);
+        assert!(taken.place.is_some(), "the stranger took what is not his");
+        slab.put_back(new, taken.place);
+        stranger.join().expect("no panic");
     });
 }

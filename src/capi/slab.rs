@@ -18,16 +18,21 @@
 //! were freed in its queue (first in, first out), so stale handles meet free slots first. Rule 4: the
 //! object pointer of a slot changes only while the slot is free or closing.
 //!
-//! Two ways of use. *Shared*: announce, check; any number of threads; closing waits until nobody
+//! Three ways of use. *Shared*: announce, check; any number of threads; closing waits until nobody
 //! announces. *Exclusive*: live to "in use" by compare-and-swap; a second user is told, and closing
-//! waits for the first. Any thread may call anything here.
+//! waits for the first. *Biased*: exclusive without the swap, for the thread of one record
+//! (`Slot::owner`): it announces, then checks that it is still the owner. Anybody else first takes
+//! the handle from the owner, for good, in the manner of a closer ([`super::hazard`]): owner to
+//! "revoking", the dear barrier, a look at all announcements. Rule 5: while a slot's owner is a record, no
+//! call uses the handle but one that this record announces; while it is "revoking", none begins.
+//! Any thread may call anything here.
 
 use std::collections::VecDeque;
 use std::ptr;
 
 use parking_lot::Mutex;
 
-use super::hazard::{Hazards, barrier};
+use super::hazard::{Hazards, Record, barrier};
 use crate::base::mutant::mutant;
 use crate::base::{Error, Result};
 use crate::mem::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -55,6 +60,25 @@ struct Slot {
     state: AtomicU64,
     /// The object; owned by the slot (rule 4).
     object: AtomicPtr<()>,
+    /// Whose calls need no swap: generation and record, [`NOBODY`] or [`REVOKING`]. Set by
+    /// `insert` (before `state`), afterwards changed by compare-and-swap only, but by whoever made
+    /// it "revoking"; read by takers. The owner's announcement and this word are ordered by the two
+    /// barriers of [`super::hazard`]; `Release` when it becomes nobody's pairs with `Acquire` in
+    /// takers: whoever sees it knows that the owner is out.
+    owner: AtomicU64,
+}
+
+/// A handle that everybody takes by compare-and-swap.
+const NOBODY: u64 = 0;
+/// Somebody takes the handle from its owner.
+const REVOKING: u64 = 1;
+
+/// What an exclusive caller has.
+pub(super) struct Taken<'a> {
+    /// Valid until [`Slab::put_back`].
+    pub(super) object: *mut (),
+    /// The caller's announcement, if it is the owner.
+    pub(super) place: Option<&'a AtomicU64>,
 }
 
 /// All slots.
@@ -87,6 +111,12 @@ fn index_of(handle: u64) -> u32 {
     ((handle >> 32) & 0xff_ffff) as u32
 }
 
+/// The owner word of a handle for the thread with record `id`, which is not 0.
+#[inline]
+fn bias(handle: u64, id: u32) -> u64 {
+    (handle << 32) | u64::from(id)
+}
+
 fn with_phase(handle: u64, phase: u64) -> u64 {
     (handle & !PHASE_BITS) | phase
 }
@@ -115,10 +145,16 @@ impl Slab {
     }
 
     /// Makes a handle of `kind` (1 to 15) for `object`, which the slot owns from now on. `queue`
-    /// says whose freed slots to prefer.
+    /// says whose freed slots to prefer, `owner` whose calls are cheap: a record's id, or 0.
     ///
     /// Errors: `NoMemory` when 2^24 handles are open; the object stays the caller's.
-    pub(super) fn insert(&self, kind: u8, object: *mut (), queue: usize) -> Result<u64> {
+    pub(super) fn insert(
+        &self,
+        kind: u8,
+        object: *mut (),
+        queue: usize,
+        owner: u32,
+    ) -> Result<u64> {
         let index = match self.reuse(queue) {
             Some(index) => index,
             None => self.unused()?,
@@ -130,6 +166,8 @@ impl Slab {
         let generation = (free & 0xffff_ffff).max(1);
         let handle = LIVE | (u64::from(kind) << 56) | (u64::from(index) << 32) | generation;
         slot.object.store(object, Ordering::Relaxed);
+        let owner = if owner == 0 { NOBODY } else { bias(handle, owner) };
+        slot.owner.store(owner, Ordering::Relaxed);
         slot.state.store(handle, Ordering::Release);
         Ok(handle)
     }
@@ -197,32 +235,114 @@ impl Slab {
         Some(slot.object.load(Ordering::Relaxed))
     }
 
-    /// Takes a live handle for this caller alone. `None` when it is not live or is in use. The
-    /// pointer is valid until [`put_back`](Slab::put_back).
+    /// Takes a live handle for this caller alone, whose record is `mine`. `None` when it is not
+    /// live or is in use.
     #[inline]
-    pub(super) fn take(&self, handle: u64) -> Option<*mut ()> {
+    pub(super) fn take<'a>(&self, handle: u64, mine: &'a Record) -> Option<Taken<'a>> {
         if handle & PHASE_BITS != LIVE {
             return None;
         }
         let slot = self.slot(index_of(handle))?;
+        let owner = bias(handle, mine.id());
+        if slot.owner.load(Ordering::Relaxed) == owner {
+            if let Some(place) = mine.announce_alone(handle) {
+                // Rule 5. The record's thread was told of the handle, so it sees the object.
+                if slot.state.load(Ordering::Acquire) == handle
+                    && slot.owner.load(Ordering::Acquire) == owner
+                {
+                    let object = slot.object.load(Ordering::Relaxed);
+                    return Some(Taken { object, place: Some(place) });
+                }
+                Record::withdraw(place);
+            }
+        }
+        self.take_by_swap(slot, handle)
+    }
+
+    fn take_by_swap<'a>(&self, slot: &Slot, handle: u64) -> Option<Taken<'a>> {
+        if !self.revoke(slot, handle) {
+            return None;
+        }
         let in_use = with_phase(handle, IN_USE);
         slot.state
             .compare_exchange(handle, in_use, Ordering::Acquire, Ordering::Relaxed)
             .ok()
-            .map(|_| slot.object.load(Ordering::Relaxed))
+            .map(|_| Taken { object: slot.object.load(Ordering::Relaxed), place: None })
     }
 
-    /// Ends what [`take`](Slab::take) began. Only its caller may call this, once.
+    /// Takes a handle from its owner, if it has one. False if the owner is using it, or another
+    /// thread is just doing the same. Says nothing about a handle that is not live.
     #[inline]
-    pub(super) fn put_back(&self, handle: u64) {
-        if let Some(slot) = self.slot(index_of(handle)) {
+    fn revoke(&self, slot: &Slot, handle: u64) -> bool {
+        let owner = slot.owner.load(Ordering::Acquire);
+        owner == NOBODY || self.revoke_from(slot, handle, owner)
+    }
+
+    #[cold]
+    fn revoke_from(&self, slot: &Slot, handle: u64, owner: u64) -> bool {
+        if owner >> 32 != handle & 0xffff_ffff {
+            // Revoking; or another handle's owner, and then ours is not live.
+            return owner != REVOKING;
+        }
+        let seen =
+            slot.owner.compare_exchange(owner, REVOKING, Ordering::SeqCst, Ordering::Acquire);
+        if let Err(now) = seen {
+            return now == NOBODY;
+        }
+        barrier::heavy();
+        let in_use = !mutant("capi_revoke_does_not_look") && self.hazards.holds(handle);
+        slot.owner.store(if in_use { owner } else { NOBODY }, Ordering::Release);
+        !in_use
+    }
+
+    /// Ends what [`take`](Slab::take) began, with the `place` that it gave. Only its caller may
+    /// call this, once.
+    #[inline]
+    pub(super) fn put_back(&self, handle: u64, place: Option<&AtomicU64>) {
+        if let Some(place) = place {
+            Record::withdraw(place);
+        } else if let Some(slot) = self.slot(index_of(handle)) {
             slot.state.store(handle, Ordering::Release);
         }
     }
 
+    /// The closer's part of rule 5: nobody owns the slot, which is closing, and nobody who did uses
+    /// it. The closer's record is `mine`.
+    fn end_bias(&self, slot: &Slot, handle: u64, mine: &Record) {
+        let mut patience = Patience::new();
+        loop {
+            let owner = slot.owner.load(Ordering::Acquire);
+            if owner == NOBODY {
+                return;
+            }
+            let is_mine = owner == bias(handle, mine.id());
+            let next = if is_mine { NOBODY } else { REVOKING };
+            let swap =
+                || slot.owner.compare_exchange(owner, next, Ordering::SeqCst, Ordering::Relaxed);
+            if owner == REVOKING || swap().is_err() {
+                patience.wait();
+                continue;
+            }
+            if is_mine {
+                // A call of this very thread that closes what it uses waits for itself.
+                while mine.holds(handle) {
+                    patience.wait();
+                }
+                return;
+            }
+            barrier::heavy();
+            while self.hazards.holds(handle) {
+                patience.wait();
+            }
+            slot.owner.store(NOBODY, Ordering::Release);
+            return;
+        }
+    }
+
     /// Makes a live handle unfindable. `None` when it is not live: exactly one of several callers
-    /// gets it. Waits while an exclusive user has it (bounded by that call).
-    pub(super) fn close(&self, handle: u64) -> Option<Closing<'_>> {
+    /// gets it. Waits while an exclusive user has it (bounded by that call). The caller's record is
+    /// `mine`.
+    pub(super) fn close(&self, handle: u64, mine: &Record) -> Option<Closing<'_>> {
         if handle & PHASE_BITS != LIVE {
             return None;
         }
@@ -232,7 +352,10 @@ impl Slab {
         loop {
             match slot.state.compare_exchange(handle, closing, Ordering::SeqCst, Ordering::Relaxed)
             {
-                Ok(_) => return Some(Closing { slab: self, slot, handle }),
+                Ok(_) => {
+                    self.end_bias(slot, handle, mine);
+                    return Some(Closing { slab: self, slot, handle });
+                }
                 Err(state) if state == with_phase(handle, IN_USE) => patience.wait(),
                 Err(_) => return None,
             }
@@ -251,11 +374,12 @@ impl Slab {
         then != 0 && (then < now || same)
     }
 
-    /// Whether a handle is in exclusive use at this moment.
-    pub(super) fn is_in_use(&self, handle: u64) -> bool {
+    /// Whether a handle that could not be taken is open: then it is or was in use.
+    pub(super) fn is_open(&self, handle: u64) -> bool {
         handle & PHASE_BITS == LIVE
             && self.slot(index_of(handle)).is_some_and(|slot| {
-                slot.state.load(Ordering::Relaxed) == with_phase(handle, IN_USE)
+                let state = slot.state.load(Ordering::Relaxed);
+                state == handle || state == with_phase(handle, IN_USE)
             })
     }
 }
@@ -320,6 +444,7 @@ fn make_chunk(chunk: usize) -> Result<*mut Slot> {
     slots.extend((0..count).map(|at| Slot {
         state: AtomicU64::new((((before + at) as u64) << 32) | 1),
         object: AtomicPtr::new(ptr::null_mut()),
+        owner: AtomicU64::new(NOBODY),
     }));
     Ok(Box::into_raw(slots.into_boxed_slice()).cast())
 }

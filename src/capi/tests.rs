@@ -149,6 +149,39 @@ fn a_panic_in_a_cursor_stops_writes_and_breaks_only_that_cursor() {
 }
 
 #[test]
+fn an_iterator_goes_from_thread_to_thread_and_is_refused_while_one_uses_it() {
+    let opened = open();
+    let mut it: *mut lsm_iter = null_mut();
+    let (ks, none, out) = (null_mut(), null(), &raw mut it);
+    // SAFETY: the pointers are valid.
+    let rc =
+        unsafe { iter::lsm_iter_open(opened.db, ks, null(), none, 0, none, 0, out, null_mut()) };
+    assert_eq!(rc, LSM_OK);
+    let word = it.addr();
+    let elsewhere = || {
+        let use_it = || Call::new("lsm_x").cursor(std::ptr::without_provenance(word)).is_ok();
+        std::thread::scope(|scope| scope.spawn(use_it).join().unwrap_or(false))
+    };
+
+    let call = Call::new("lsm_y");
+    assert!(call.cursor(it).is_ok());
+    assert!(!elsewhere(), "its owner uses it");
+    assert!(!elsewhere(), "still");
+    drop(call);
+    assert!(elsewhere());
+    assert!(Call::new("lsm_z").cursor(it).is_ok());
+    assert!(elsewhere());
+    std::thread::scope(|scope| {
+        // SAFETY: the handle is open.
+        scope.spawn(|| unsafe { iter::lsm_iter_close(std::ptr::without_provenance_mut(word)) });
+    });
+    let refused = Call::new("lsm_z").cursor(it).err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Closed));
+    // SAFETY: the handle is open.
+    unsafe { db::lsm_close(opened.db, 0, null_mut()) };
+}
+
+#[test]
 fn an_exclusive_handle_in_use_is_refused_to_a_second_user() {
     let opened = open();
     let mut it: *mut lsm_iter = null_mut();

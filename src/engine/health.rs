@@ -17,6 +17,8 @@ pub(super) struct Counters {
     pub(super) write_bytes: Counter,
     pub(super) gets: Counter,
     pub(super) iterators: Counter,
+    /// Seeks of iterators but their first ones, counted in lots of [`super::scan::RESEEKS`].
+    pub(super) reseeks: Counter,
     pub(super) rotations: Counter,
     pub(super) syncs: Counter,
     pub(super) flushes: Counter,

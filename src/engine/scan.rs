@@ -30,12 +30,17 @@ pub(crate) enum SeekHow {
     Lt,
 }
 
+/// Seeks that an iterator counts together.
+pub(super) const RESEEKS: u32 = 64;
+
 /// An ordered walk over one keyspace at one moment.
 pub(crate) struct Iter {
     db: Arc<Db>,
     keyspace: KeyspaceId,
     cursor: VisibleCursor<AnyCursor>,
     keys_only: bool,
+    /// Seeks that the database's counters do not know of.
+    seeks: u32,
     /// Kept so that droppers respect the moment while tables are opened late.
     _snapshot: Option<Arc<Snapshot>>,
 }
@@ -71,6 +76,7 @@ impl Db {
             keyspace,
             cursor: VisibleCursor::new(MergeCursor::new(cursors), at, now_ms, lo, hi),
             keys_only: options.keys_only,
+            seeks: 0,
             _snapshot: options.snapshot.clone(),
         })
     }
@@ -102,6 +108,11 @@ impl Iter {
     /// Moves to where `how` and `key` say. Returns whether there is an entry.
     pub(crate) fn seek(&mut self, how: SeekHow, key: &[u8]) -> Result<bool> {
         self.check()?;
+        self.seeks += 1;
+        if self.seeks == RESEEKS {
+            self.db.counters.reseeks.add(u64::from(RESEEKS));
+            self.seeks = 0;
+        }
         match how {
             SeekHow::First => self.cursor.seek_first(),
             SeekHow::Last => self.cursor.seek_last(),

@@ -42,6 +42,8 @@ pub(super) struct Jobs {
     idle: Mutex<(u64, u64)>,
     /// Where the last mark ends; written by whoever appends one. Relaxed: a hint.
     pub(super) marked: AtomicU64,
+    /// Seeks that have paid for merged arrays. Written and read by whoever holds `freezing`.
+    gathered_at: AtomicU64,
     /// Calls that wait until nothing is left to do. Counted by them, read when a compaction is
     /// picked; relaxed: a hint, and each wakes the workers after it counted itself.
     pub(super) idle_waiters: AtomicU32,
@@ -63,6 +65,7 @@ impl Jobs {
             retry_at_ns: AtomicU64::new(0),
             idle: Mutex::new((0, 0)),
             marked: AtomicU64::new(0),
+            gathered_at: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),
         }
@@ -188,7 +191,21 @@ impl Db {
             std::sync::Arc::clone(&self.state.load(&guard).active)
         };
         let (horizon, snapshots) = self.snapshots.positions(&self.visible);
-        active.memtable.freeze_step(horizon, &snapshots, horizon)
+        if active.memtable.freeze_step(horizon, &snapshots, horizon) {
+            return true;
+        }
+        let seeks = self.seeks();
+        let unspent = seeks.saturating_sub(self.jobs.gathered_at.load(Ordering::Relaxed));
+        let gathered = active.memtable.gather_step(unspent, &snapshots, horizon);
+        if gathered {
+            self.jobs.gathered_at.store(seeks, Ordering::Relaxed);
+        }
+        gathered
+    }
+
+    /// Seeks of iterators so far, about: the first of each, and most of the others.
+    fn seeks(&self) -> u64 {
+        self.counters.iterators.get() + self.counters.reseeks.get()
     }
 
     /// Turns the outcome of a job into "something was done", and holds failures back for a while.

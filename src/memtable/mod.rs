@@ -237,6 +237,15 @@ impl Memtable {
         self.ordered.freeze_step(visible.0.saturating_sub(base.0), keep)
     }
 
+    /// Merges all arrays into one if `seeks`, of which none has paid for such work before, lost
+    /// more time to their number than that takes. Returns whether it did. For background threads;
+    /// `snapshots` and `horizon` as for [`Memtable::freeze_step`].
+    pub(crate) fn gather_step(&self, seeks: u64, snapshots: &[Lsn], horizon: Lsn) -> bool {
+        let snapshots: Vec<u64> = snapshots.iter().map(|at| at.0).collect();
+        let keep = Keep { snapshots: &snapshots, horizon: horizon.0 };
+        self.base().is_some() && self.ordered.gather_step(seeks, keep)
+    }
+
     /// Whether the entries have reached their limit, as of when the last list was made.
     pub(crate) fn is_full_hint(&self) -> bool {
         self.full.load(Ordering::Relaxed)

@@ -155,7 +155,7 @@ impl OrderedIndex {
                 "the position is too old; read at a newer one",
             ));
         }
-        let frozen = runs.runs.iter().map(|run| Source::Run(Arc::clone(run), usize::MAX));
+        let frozen = runs.runs.iter().map(Source::of_run);
         let live = (runs.live_from..self.lists.made())
             .filter(|&i| (self.lists.start(i) as u64) < end)
             .map(|i| Source::List(self.lists.get_arc(i, &guard), None));
@@ -183,6 +183,15 @@ impl OrderedIndex {
         }
         let Some(merged) = now.merged(keep) else { return false };
         self.runs.swap(Arc::new(merged), &epoch::pin());
+        true
+    }
+
+    /// Merges all runs into one, if `seeks` that met them have paid for it. Returns whether it did.
+    pub(super) fn gather_step(&self, seeks: u64, keep: Keep<'_>) -> bool {
+        let Some(_freezing) = self.freezing.try_lock() else { return false };
+        let now = self.runs.load_arc(&epoch::pin());
+        let Some(gathered) = now.gathered(seeks, keep) else { return false };
+        self.runs.swap(Arc::new(gathered), &epoch::pin());
         true
     }
 }

@@ -137,10 +137,12 @@ impl MemCursor {
 
 impl Cursor for MemCursor {
     fn seek_first(&mut self) -> Result<()> {
+        self.sources.iter_mut().for_each(Source::forget_approach);
         self.seek_ge(&[], u64::MAX)
     }
 
     fn seek_last(&mut self) -> Result<()> {
+        self.sources.iter_mut().for_each(Source::forget_approach);
         match self.window.keyspace.0.checked_add(1) {
             Some(next) => {
                 let end = SortKey::probe(KeyspaceId(next), &[], u64::MAX);

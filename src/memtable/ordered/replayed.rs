@@ -69,6 +69,6 @@ impl Replayed {
     }
 
     fn sources(&self) -> Vec<Source> {
-        vec![Source::Run(Arc::clone(&self.run), usize::MAX)]
+        vec![Source::of_run(&self.run)]
     }
 }

@@ -41,6 +41,11 @@ pub(in crate::memtable) struct Run {
 /// Keys between two samples: what lies between them takes a few neighbouring cache lines.
 const SAMPLE: usize = 64;
 
+/// What one more run costs a seek and the walk behind it, about.
+const SEEK_NS: u64 = 200;
+/// What it costs to merge one entry.
+const MERGE_NS: u64 = 40;
+
 /// For whom a freeze keeps entries.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::memtable) struct Keep<'a> {
@@ -108,8 +113,7 @@ impl<'a> Sieve<'a> {
         // A snapshot that is registered now was considered by all drops before; checked anyway.
         let is_exact = |at: &u64| sources.iter().all(|run| run.is_exact_at(*at));
         let snapshots = self.keep.snapshots.iter().copied().filter(is_exact).collect();
-        let rank = sources.iter().map(|run| run.rank + 1).max().unwrap_or(0);
-        Run { rank, linked, horizon, snapshots, ..Run::of_sorted(self.keys) }
+        Run { linked, horizon, snapshots, ..Run::of_sorted(self.keys) }
     }
 }
 
@@ -129,8 +133,8 @@ impl Run {
         sieve.finish(linked, &[])
     }
 
-    /// One run of several.
-    fn merge(sources: &[Arc<Run>], keep: Keep<'_>) -> Self {
+    /// One run of several, of rank `rank`.
+    fn merge(sources: &[Arc<Run>], rank: u32, keep: Keep<'_>) -> Self {
         let count = sources.iter().map(|run| run.keys.len()).sum();
         let mut sieve = Sieve::new(keep, count);
         let mut rests: Vec<&[SortKey]> = sources.iter().map(|run| run.keys.as_slice()).collect();
@@ -144,7 +148,8 @@ impl Run {
                 rests.swap_remove(least);
             }
         }
-        sieve.finish(sources.iter().map(|run| run.linked).sum(), sources)
+        let linked = sources.iter().map(|run| run.linked).sum();
+        Run { rank, ..sieve.finish(linked, sources) }
     }
 
     /// A run of keys that are sorted already, from which nothing was dropped.
@@ -231,8 +236,24 @@ impl RunList {
         let alike = |group: &[Arc<Run>]| group.windows(2).all(|pair| pair[0].rank == pair[1].rank);
         let first = self.runs.windows(MERGE_WIDTH).position(alike)?;
         let mut runs = self.runs.clone();
-        let merged = Run::merge(&self.runs[first..first + MERGE_WIDTH], keep);
+        let rank = self.runs[first].rank + 1;
+        let merged = Run::merge(&self.runs[first..first + MERGE_WIDTH], rank, keep);
         runs.splice(first..first + MERGE_WIDTH, [Arc::new(merged)]);
+        Some(Self { runs, live_from: self.live_from })
+    }
+
+    /// The same with all runs merged, if seeks have paid for it: they met `seeks` times what is
+    /// here. None if there is nothing to merge or it would cost more than it has cost them.
+    pub(super) fn gathered(&self, seeks: u64, keep: Keep<'_>) -> Option<Self> {
+        let needless = self.runs.len().checked_sub(1)? as u64;
+        let entries: usize = self.runs.iter().map(|run| run.keys.len()).sum();
+        let lost_ns = seeks.saturating_mul(needless).saturating_mul(SEEK_NS);
+        if needless == 0 || lost_ns < entries as u64 * MERGE_NS {
+            return None;
+        }
+        // As large as the largest: the ranks of those that follow begin at 0 again.
+        let rank = self.runs.iter().map(|run| run.rank).max().unwrap_or(0);
+        let runs = vec![Arc::new(Run::merge(&self.runs, rank, keep))];
         Some(Self { runs, live_from: self.live_from })
     }
 }

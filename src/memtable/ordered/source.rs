@@ -30,8 +30,9 @@ impl Window {
 
 /// One source and where in it the cursor stands.
 pub(in crate::memtable) enum Source {
-    /// A frozen run and an index; `usize::MAX` is before the first key.
-    Run(Arc<Run>, usize),
+    /// A frozen run, an index (`usize::MAX` is before the first key), and whether that index is
+    /// already the one of the first key at or after the place of the seek that is under way.
+    Run(Arc<Run>, usize, bool),
     /// A live list and a node of it.
     List(Arc<List>, Option<Place>),
 }
@@ -42,6 +43,11 @@ pub(in crate::memtable) enum Source {
 unsafe impl Send for Source {}
 
 impl Source {
+    /// All of a run.
+    pub(super) fn of_run(run: &Arc<Run>) -> Self {
+        Self::Run(Arc::clone(run), usize::MAX, false)
+    }
+
     /// Moves to the first entry at or after (or just after) a bound and returns it if shown.
     pub(super) fn seek_forward(
         &mut self,
@@ -49,11 +55,12 @@ impl Source {
         window: Window,
     ) -> Option<SortKey> {
         match self {
-            Self::Run(run, at) => {
-                *at = match bound {
-                    Bound::Included(probe) => run.lower_bound(probe),
-                    Bound::Excluded(probe) => run.upper_bound(probe),
-                    Bound::Unbounded => 0,
+            Self::Run(run, at, sought) => {
+                *at = match (bound, std::mem::take(sought)) {
+                    (Bound::Included(_), true) => *at,
+                    (Bound::Included(probe), false) => run.lower_bound(probe),
+                    (Bound::Excluded(probe), _) => run.upper_bound(probe),
+                    (Bound::Unbounded, _) => 0,
                 }
             }
             Self::List(list, at) => *at = list.first_from(bound),
@@ -63,23 +70,34 @@ impl Source {
 
     /// Begins a seek: see [`crate::base::Cursor::approach`].
     pub(super) fn approach(&mut self, probe: &SortKey, stage: u32) {
-        let Self::Run(run, at) = self else { return };
+        let Self::Run(run, at, sought) = self else { return };
         match stage {
-            0 => run.prefetch_near(probe),
+            0 => {
+                *sought = false;
+                run.prefetch_near(probe);
+            }
             1 => {
-                *at = run.lower_bound(probe);
-                if let Some(key) = run.keys.get(*at) {
-                    prefetch(key.address());
+                (*at, *sought) = (run.lower_bound(probe), true);
+                // A walk forward asks for the entries behind these.
+                for key in run.keys.iter().skip(*at).take(AHEAD) {
+                    prefetch_entry(key);
                 }
             }
             _ => {}
         }
     }
 
+    /// A seek that was not begun follows.
+    pub(super) fn forget_approach(&mut self) {
+        if let Self::Run(_, _, sought) = self {
+            *sought = false;
+        }
+    }
+
     /// Whether the entry before `here`, where the source stands, is of another key; none if that
     /// takes a search.
     pub(super) fn is_newest(&self, here: &SortKey) -> Option<bool> {
-        let Self::Run(run, at) = self else { return None };
+        let Self::Run(run, at, _) = self else { return None };
         let before = at.checked_sub(1).and_then(|before| run.keys.get(before));
         Some(before.is_none_or(|before| !before.same_key(here)))
     }
@@ -91,11 +109,12 @@ impl Source {
         window: Window,
     ) -> Option<SortKey> {
         match self {
-            Self::Run(run, at) => {
-                let count = match bound {
-                    Bound::Included(probe) => run.upper_bound(probe),
-                    Bound::Excluded(probe) => run.lower_bound(probe),
-                    Bound::Unbounded => run.keys.len(),
+            Self::Run(run, at, sought) => {
+                let count = match (bound, std::mem::take(sought)) {
+                    (Bound::Included(probe), _) => run.upper_bound(probe),
+                    (Bound::Excluded(_), true) => *at,
+                    (Bound::Excluded(probe), false) => run.lower_bound(probe),
+                    (Bound::Unbounded, _) => run.keys.len(),
                 };
                 *at = count.wrapping_sub(1);
             }
@@ -114,7 +133,7 @@ impl Source {
     #[inline]
     fn move_one(&mut self, forward: bool) {
         match self {
-            Self::Run(run, at) => {
+            Self::Run(run, at, _) => {
                 let ahead;
                 (*at, ahead) = if forward {
                     (at.wrapping_add(1), at.wrapping_add(AHEAD))
@@ -148,7 +167,7 @@ impl Source {
 
     fn key(&self) -> Option<&SortKey> {
         match self {
-            Self::Run(run, at) => run.keys.get(*at),
+            Self::Run(run, at, _) => run.keys.get(*at),
             Self::List(_, at) => at.as_ref().map(Place::key),
         }
     }

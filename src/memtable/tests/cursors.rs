@@ -25,6 +25,9 @@ fn random_table(seed: u64, freezing: bool) -> (Engine, History) {
         record(&mut history, engine.write(&ops), &ops);
         if freezing && random.below(10) == 0 {
             engine.table.freeze_step(engine.visible(), &[], Lsn(0));
+            if random.below(10) == 0 {
+                engine.table.gather_step(u64::MAX, &[], Lsn(0));
+            }
         }
     }
     (engine, history)

@@ -158,3 +158,79 @@ fn runs_stay_few_and_lists_are_freed() {
     assert!(engine.table.ordered.memory_bytes() < before);
     assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 4_000);
 }
+
+/// A generation of some thousand keys, frozen into several runs.
+fn some_runs() -> Engine {
+    let engine = Engine::new(1 << 20, SHORT_SPANS);
+    for i in 0..4_000_u32 {
+        engine.write(&[put(&(i % 1_000).to_be().to_le_bytes(), &i.to_le_bytes())]);
+    }
+    engine.freeze_all_kept();
+    assert!(engine.runs() > 1);
+    engine
+}
+
+#[test]
+fn seeks_that_cost_more_than_a_merge_make_one_run_of_all() {
+    let engine = some_runs();
+    let before = collect(&mut engine.cursor(0, engine.visible()));
+    let runs = engine.runs();
+
+    assert!(!engine.table.gather_step(10, &[], Lsn(0)), "a few seeks pay for nothing");
+    assert_eq!(engine.runs(), runs);
+    assert!(engine.table.gather_step(1_000_000, &[], Lsn(0)));
+
+    assert_eq!(engine.runs(), 1);
+    assert_eq!(collect(&mut engine.cursor(0, engine.visible())), before);
+}
+
+#[test]
+fn one_run_is_never_merged_however_many_seeks_there_were() {
+    let engine = some_runs();
+    assert!(engine.table.gather_step(u64::MAX, &[], Lsn(0)));
+
+    assert!(!engine.table.gather_step(u64::MAX, &[], Lsn(0)));
+    engine.freeze_all_kept();
+    assert!(!engine.table.gather_step(u64::MAX, &[], Lsn(0)));
+}
+
+#[test]
+fn gathering_drops_by_the_same_rule_as_freezing() {
+    let engine = Engine::new(1 << 18, SHORT_SPANS);
+    let mut numbers = Vec::new();
+    for i in 0..MERGE_WIDTH - 1 {
+        numbers.push(engine.write(&[put(b"key", &i.to_le_bytes())]));
+        engine.complete_list();
+    }
+    let snapshot = Lsn(numbers[0] + 1);
+    engine.freeze(&[snapshot], engine.visible());
+    assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), numbers.len());
+
+    assert!(engine.table.gather_step(u64::MAX, &[snapshot], engine.visible()));
+
+    let left = collect(&mut engine.cursor(0, engine.visible()));
+    let left: Vec<u64> = left.into_iter().map(|(_, number)| number).collect();
+    assert_eq!(left, [numbers[MERGE_WIDTH - 2], numbers[0]]);
+    let refused = engine.table.cursor(KeyspaceId(0), Lsn(numbers[1])).err();
+    assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Busy));
+}
+
+#[test]
+fn runs_that_follow_a_gathered_one_are_merged_by_rank_again() {
+    let engine = Engine::new(1 << 22, SHORT_SPANS);
+    for round in 0..40_u32 {
+        for i in 0..400_u32 {
+            engine.write(&[put(&i.to_be().to_le_bytes(), &round.to_le_bytes())]);
+        }
+        engine.freeze_all_kept();
+        engine.table.gather_step(u64::MAX, &[], Lsn(0));
+        assert_eq!(engine.runs(), 1);
+    }
+    for i in 0..4_000_u32 {
+        engine.write(&[put(&i.to_be().to_le_bytes(), b"last")]);
+    }
+
+    engine.freeze_all_kept();
+
+    assert!(engine.runs() <= 4 * (MERGE_WIDTH - 1), "{} runs", engine.runs());
+}

@@ -145,7 +145,9 @@ fn readers_see_one_moment_while_writers_write_and_lists_freeze() {
             let _ended = Sets(&pace.ended);
             while !done.load(Ordering::Acquire) {
                 let (horizon, kept) = snapshots.for_dropper(engine);
-                engine.table.freeze_step(engine.visible(), &kept, horizon);
+                if !engine.table.freeze_step(engine.visible(), &kept, horizon) {
+                    engine.table.gather_step(u64::MAX, &kept, horizon);
+                }
                 engine.garbage.drain();
             }
         });
