@@ -197,6 +197,11 @@ impl Generation {
         self.is_mapped().then(|| self.base())
     }
 
+    /// Whether nothing was ever reserved in it; true may be old by the time it is looked at.
+    pub(super) fn is_unused(&self) -> bool {
+        self.memtable.tail() == self.base().0
+    }
+
     /// Whether it has no log and can hold nothing.
     pub(super) fn is_empty_one(&self) -> bool {
         self.segment.is_none()

@@ -122,7 +122,13 @@ impl Db {
         )))
     }
 
-    fn build(&self, capacity: u64, whole: bool, charge: Charge) -> Result<Arc<Generation>> {
+    /// Makes file, space, header and memory of a generation.
+    pub(super) fn build(
+        &self,
+        capacity: u64,
+        whole: bool,
+        charge: Charge,
+    ) -> Result<Arc<Generation>> {
         self.check_free_space(capacity)?;
         let spec = SegmentSpec {
             number: self.new_file_number(),
@@ -173,7 +179,7 @@ impl Db {
     }
 
     /// Budget for a write buffer: what is asked for, or what a database must have to go on.
-    fn charge(&self, bytes: u64) -> Option<(u64, Charge)> {
+    pub(super) fn charge(&self, bytes: u64) -> Option<(u64, Charge)> {
         if let Some(charge) = Charge::take(&self.env, bytes) {
             return Some((bytes, charge));
         }
