@@ -48,7 +48,9 @@ impl Db {
             return Ok(false);
         }
         let option = self.options.write_buffer_bytes;
-        let wanted = self.next_capacity.load(Ordering::Relaxed).min(option);
+        let usual = self.next_capacity.load(Ordering::Relaxed).min(option);
+        let small = self.jobs.small_next.load(Ordering::Relaxed);
+        let wanted = if small { self.small_capacity() } else { usual };
         let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
         let generation = match self.build(capacity, false, charge) {
             Ok(generation) => generation,
@@ -63,7 +65,11 @@ impl Db {
             self.poison(error.clone());
             return Err(error);
         }
-        self.next_capacity.store((wanted * 2).min(option), Ordering::Relaxed);
+        if small {
+            self.jobs.small_next.store(false, Ordering::Relaxed);
+        } else {
+            self.next_capacity.store((usual * 2).min(option), Ordering::Relaxed);
+        }
         let guard = epoch::pin();
         let active = &self.state.load(&guard).active;
         let empty = active.next.load(&guard);

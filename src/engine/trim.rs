@@ -5,7 +5,7 @@
 //!    follows it, and an ordinary flush removes its log.
 //!
 //! There is a prepared successor at every moment, with all its space allocated, so nothing changes
-//! for writers but that generations begin small again, as after an opening, and double.
+//! for writers but that the first two generations are small; those behind them are as before.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const IDLE_CAPACITY: u64 = 256 << 10;
 
 impl Db {
     /// Bytes of a generation that this database may keep when it is idle.
-    fn small_capacity(&self) -> u64 {
+    pub(super) fn small_capacity(&self) -> u64 {
         IDLE_CAPACITY.min(self.options.write_buffer_bytes / 4) & !7
     }
 
@@ -62,7 +62,6 @@ impl Db {
         let Some(_one) = self.jobs.preparing.try_lock() else { return false };
         let visible = self.visible().0;
         let small = self.small_capacity();
-        self.next_capacity.store(small, Ordering::Relaxed);
         let made_work = self.exchange_next(small).is_ok() && self.seal_unused();
         // Last: whoever waits for the end of all work goes on.
         self.jobs.trimmed.store(visible, Ordering::Relaxed);
@@ -105,6 +104,8 @@ impl Db {
         if !matches!(active.next.load(&guard), Next::Ready(next) if !self.is_large(next)) {
             return false;
         }
+        // Before the seal, which lets the preparer make one more.
+        self.jobs.small_next.store(true, Ordering::Relaxed);
         let sealed = self.seal(&active, active.base().0, &guard).is_ok_and(|sealed| sealed);
         // The seal is a record like any other: `visible` must pass it.
         self.advance(&guard);

@@ -61,6 +61,9 @@ pub(super) struct Jobs {
     pub(super) trimmed: AtomicU64,
     /// Where the last mark ends; written by whoever appends one. Relaxed: a hint.
     pub(super) marked: AtomicU64,
+    /// Whether the next generation that is prepared follows an idle time and is small. Set by whoever
+    /// gives space back, cleared by the preparer, both under `preparing`; relaxed.
+    pub(super) small_next: AtomicBool,
     /// Calls that wait until nothing is left to do. Counted by them, read when a compaction is
     /// picked; relaxed: a hint, and each wakes the workers after it counted itself.
     pub(super) idle_waiters: AtomicU32,
@@ -83,6 +86,7 @@ impl Jobs {
             quiet: Mutex::default(),
             removing: Mutex::new(()),
             trimmed: AtomicU64::new(0),
+            small_next: AtomicBool::new(false),
             marked: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),
