@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::db::Db;
-use super::generation::{Generation, Next};
+use super::generation::{self, Generation, Next};
 use crate::base::Result;
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
@@ -83,12 +83,7 @@ impl Db {
         let unneeded = {
             let guard = epoch::pin();
             let active = &self.state.load(&guard).active;
-            let current = active.next.load(&guard);
-            let is_it = matches!(current, Next::Ready(next) if Arc::ptr_eq(next, &large));
-            let ready = Arc::new(Next::Ready(Arc::clone(&ours)));
-            // Whoever freezes it, puts a large record before it, or closes was first.
-            let won = is_it && active.next.compare_exchange(current, ready, &guard).is_ok();
-            if won { large } else { ours }
+            generation::exchange(&active.next, large, ours, &guard)
         };
         self.discard(&unneeded);
         Ok(())
