@@ -54,7 +54,7 @@ impl Options {
         let quick = form == Form::Quick;
         let all = || {
             let names = adapters::KNOWN.iter().map(|known| known.name);
-            names.filter(|name| !quick || ["lsmer", "rocksdb", "lmdb"].contains(name))
+            names.filter(|name| !quick || !["leveldb", "wiredtiger", "fjall"].contains(name))
         };
         Ok(Self {
             form,

@@ -40,7 +40,8 @@ impl Run<'_> {
                 if scenario.durable { ", synced" } else { "" },
             );
             // An engine that failed has no database for the later parts.
-            let mut failed = vec![false; self.artefacts.len()];
+            let mut failed: Vec<bool> =
+                self.artefacts.iter().map(|a| !scenario.includes(a.engine)).collect();
             for (part, steps) in scenario.parts.iter().enumerate() {
                 self.part(round, scenario, part, steps, &mut failed)?;
             }

@@ -19,6 +19,8 @@
 
 mod bytes;
 mod counters;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod slots;
 #[cfg(test)]
 mod tests;

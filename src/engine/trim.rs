@@ -1,11 +1,12 @@
 //! Giving back what an idle database holds for writers who do not come.
 //!
-//! 1. The prepared successor is exchanged for a small one, and its log is removed.
+//! 1. The prepared successor is exchanged for a small one, and its log is removed; an unused
+//!    generation that has none gets a small one.
 //! 2. An active generation into which nothing was written is sealed like any other; the small one
 //!    follows it, and an ordinary flush removes its log.
 //!
-//! There is a prepared successor at every moment, with all its space allocated, so nothing changes
-//! for writers but that the first two generations are small; those behind them are as before.
+//! A prepared successor is only ever exchanged for another, with all its space allocated, so nothing
+//! changes for writers but that the first two generations are small; those behind them are as before.
 
 use std::sync::Arc;
 
@@ -62,10 +63,26 @@ impl Db {
         let Some(_one) = self.jobs.preparing.try_lock() else { return false };
         let visible = self.visible().0;
         let small = self.small_capacity();
-        let made_work = self.exchange_next(small).is_ok() && self.seal_unused();
+        let followed = self.prepare_small().and_then(|()| self.exchange_next(small));
+        let made_work = followed.is_ok() && self.seal_unused();
         // Last: whoever waits for the end of all work goes on.
         self.jobs.trimmed.store(visible, Ordering::Relaxed);
         made_work
+    }
+
+    /// For the holder of `preparing`: gives an unused large generation a small successor if it has
+    /// none yet.
+    fn prepare_small(&self) -> Result<()> {
+        let wanted = {
+            let guard = epoch::pin();
+            let active = &self.state.load(&guard).active;
+            active.is_unused() && self.is_large(active)
+        };
+        if wanted && !self.has_next() {
+            self.jobs.small_next.store(true, Ordering::Relaxed);
+            self.prepare_locked()?;
+        }
+        Ok(())
     }
 
     /// For the holder of `preparing`: puts a small successor in the place of a large one.

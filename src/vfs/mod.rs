@@ -6,6 +6,8 @@
 //! Errors name the file and carry errno; a full disk or quota is `NoSpace`.
 
 mod mapped;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -119,6 +121,11 @@ pub(crate) trait LogMap: Send + Sync {
     fn store(&self, offset: u64, bytes: &[u8]);
     /// Stores words, little-endian, each by one atomic store, at a multiple of 8.
     fn store_words(&self, offset: u64, words: &[u64]);
+    /// Where `offset` lies in memory, to be prefetched and not to be followed; null where it has no
+    /// such place.
+    fn hint(&self, _offset: u64) -> *const u8 {
+        std::ptr::null()
+    }
     /// Brings the pages of `[from, to)` into memory, writable. A hint: failure is harmless.
     fn populate(&self, from: u64, to: u64);
     /// Tells that nothing below `offset` will be stored again; its pages may be unmapped.
