@@ -227,7 +227,8 @@
 #define LSM_BG_RESUME 2u
 
 /**
- * Wait until no flush or compaction is running or due.
+ * Wait until no flush or compaction is running or due, files that nobody reads any more are
+ * removed, and log space that is kept ready for writers is down to half a MiB.
  */
 #define LSM_BG_WAIT_IDLE 3u
 

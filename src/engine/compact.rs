@@ -20,7 +20,8 @@ pub(crate) enum Background {
     Pause,
     /// Take one pause back.
     Resume,
-    /// Wait until no flush or compaction runs or is due.
+    /// Wait until no flush or compaction runs or is due, obsolete files are removed, and unused
+    /// space is given back.
     WaitIdle,
 }
 
@@ -239,6 +240,9 @@ impl Db {
                 self.jobs.idle_waiters.fetch_add(1, Ordering::Relaxed);
                 let done = self.wait_done(timeout_ns, || self.is_idle());
                 self.jobs.idle_waiters.fetch_sub(1, Ordering::Relaxed);
+                if done.is_ok() {
+                    self.remove_obsolete();
+                }
                 done
             }
         }
@@ -266,7 +270,7 @@ impl Db {
 
     /// None runs or is due.
     fn is_idle(&self) -> bool {
-        if !self.is_quiet() || self.can_flush() {
+        if !self.is_quiet() || self.can_flush() || self.trim_due() {
             return false;
         }
         let state = self.compaction.lock();

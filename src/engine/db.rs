@@ -87,8 +87,10 @@ pub(crate) struct Db {
     pub(super) floor: AtomicU64,
     /// Waiters for `visible`.
     pub(super) visible_parking: Parking,
-    /// Waiters for `logged`, `synced` and the leader's token.
+    /// Waiters for `logged`, or for the leader's token to that end.
     pub(super) log_parking: Parking,
+    /// Waiters for `synced`, or for the leader's token to that end.
+    pub(super) sync_parking: Parking,
     /// Waiters for room: a prepared generation, less debt, an ended flush.
     pub(super) room_parking: Parking,
     /// Who writes out and syncs the log.
@@ -177,6 +179,7 @@ impl Db {
     pub(super) fn wake_all(&self) {
         self.visible_parking.notify();
         self.log_parking.notify();
+        self.sync_parking.notify();
         self.room_parking.notify();
         self.env.wake_workers();
     }

@@ -136,6 +136,7 @@ impl Db {
         self.update_stall();
         self.env.rebalance();
         self.log_parking.notify();
+        self.sync_parking.notify();
         self.room_parking.notify();
         self.env.wake_workers();
         Ok(())

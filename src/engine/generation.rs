@@ -85,6 +85,21 @@ pub(super) fn put_end<G: Send + Sync + 'static>(
     }
 }
 
+/// Puts `ours` in the place of the prepared successor `old`, which nobody has fixed. Returns the one
+/// of both that will never be installed.
+pub(super) fn exchange<G: Send + Sync + 'static>(
+    next: &EpochCell<Next<G>>,
+    old: Arc<G>,
+    ours: Arc<G>,
+    guard: &Guard,
+) -> Arc<G> {
+    let current = next.load(guard);
+    let is_it = matches!(current, Next::Ready(ready) if Arc::ptr_eq(ready, &old));
+    let ready = Arc::new(Next::Ready(Arc::clone(&ours)));
+    // Else whoever fixes it, puts a large record before it, or closes was first.
+    if is_it && next.compare_exchange(current, ready, guard).is_ok() { old } else { ours }
+}
+
 /// One memtable with its log segment.
 pub(super) struct Generation {
     /// The entries.
@@ -205,6 +220,11 @@ impl Generation {
     /// Its base, if its log is mapped.
     pub(super) fn mapped_base(&self) -> Option<Lsn> {
         self.is_mapped().then(|| self.base())
+    }
+
+    /// Whether nothing was ever reserved in it; true may be old by the time it is looked at.
+    pub(super) fn is_unused(&self) -> bool {
+        self.memtable.tail() == self.base().0
     }
 
     /// Whether it has no log and can hold nothing.

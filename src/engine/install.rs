@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::db::{Db, ReadState};
 use crate::base::{Error, FileNumber, Lsn, Result, filename};
-use crate::manifest::{Manifest, VersionEdit};
+use crate::manifest::{self, Manifest, VersionEdit};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
 
@@ -63,7 +63,9 @@ impl Db {
         edit.synced = edit.synced.map(|synced| synced.max(state.synced));
         edit.ceiling = Some(self.ceiling().max(state.ceiling));
         let version = old.apply(&edit, &self.tables)?;
-        if let Err(error) = catalogue.manifest.append(&edit) {
+        if catalogue.manifest.was_found() {
+            self.begin_manifest(catalogue, &edit)?;
+        } else if let Err(error) = catalogue.manifest.append(&edit) {
             let error = error.during("the manifest could not be written");
             self.poison(error.clone());
             return Err(error);
@@ -98,10 +100,17 @@ impl Db {
         if bytes < MANIFEST_BYTES || bytes < 4 * catalogue.first_bytes {
             return Ok(());
         }
+        self.begin_manifest(catalogue, &VersionEdit::default())
+    }
+
+    /// Begins a manifest with all that the old one says, and `edit`.
+    fn begin_manifest(&self, catalogue: &mut Catalogue, edit: &VersionEdit) -> Result<()> {
         let number = self.new_file_number();
         let old = catalogue.manifest.number();
-        let mut snapshot = catalogue.manifest.state().snapshot();
-        snapshot.next_file = Some(FileNumber(self.next_file.load(Ordering::Relaxed)));
+        let mut state = catalogue.manifest.state().clone();
+        state.apply(edit).map_err(manifest::refused)?;
+        state.next_file = FileNumber(self.next_file.load(Ordering::Relaxed));
+        let snapshot = state.snapshot();
         let salt = self.env.os.random_u64();
         let count = catalogue.manifest.edit_count() + 1;
         match Manifest::create(&*self.dir, number, salt, count, &snapshot) {

@@ -12,7 +12,7 @@
 //! | `seal` | the end of one generation and the installation of the next |
 //! | `publish` | moving `visible`, and waiting for it |
 //! | `sync` | the log leader: write-out and durability |
-//! | `prepare` | making the next generation ahead of the writers |
+//! | `prepare`, `trim` | making the next generation ahead of the writers; giving it back |
 //! | `stall` | smooth back-pressure |
 //! | `open`, `recover`, `close` | the life of a database |
 //! | `flush`, `compact`, `worker`, `obsolete` | background work |
@@ -47,6 +47,7 @@ mod seal;
 mod snapshot;
 mod stall;
 mod sync;
+mod trim;
 mod wait;
 mod worker;
 

@@ -165,6 +165,7 @@ impl Db {
             floor: AtomicU64::new(parts.floor.0),
             visible_parking: Parking::new(),
             log_parking: Parking::new(),
+            sync_parking: Parking::new(),
             room_parking: Parking::new(),
             log_leader: Leader::new(),
             staging: Mutex::new(Staging::default()),

@@ -61,7 +61,9 @@ impl Db {
             return Ok(false);
         }
         let option = self.generation_bytes();
-        let wanted = self.next_capacity.load(Ordering::Relaxed).min(option);
+        let usual = self.next_capacity.load(Ordering::Relaxed).min(option);
+        let small = self.jobs.small_next.load(Ordering::Relaxed);
+        let wanted = if small { self.small_capacity() } else { usual };
         let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
         let generation = match self.build(capacity, false, charge) {
             Ok(generation) => generation,
@@ -76,7 +78,11 @@ impl Db {
             self.poison(error.clone());
             return Err(error);
         }
-        self.next_capacity.store((wanted * 2).min(option), Ordering::Relaxed);
+        if small {
+            self.jobs.small_next.store(false, Ordering::Relaxed);
+        } else {
+            self.next_capacity.store((usual * 2).min(option), Ordering::Relaxed);
+        }
         let guard = epoch::pin();
         let active = &self.state.load(&guard).active;
         let empty = active.next.load(&guard);
@@ -135,7 +141,13 @@ impl Db {
         )))
     }
 
-    fn build(&self, capacity: u64, whole: bool, charge: Charge) -> Result<Arc<Generation>> {
+    /// Makes file, space, header and memory of a generation.
+    pub(super) fn build(
+        &self,
+        capacity: u64,
+        whole: bool,
+        charge: Charge,
+    ) -> Result<Arc<Generation>> {
         self.check_free_space(capacity)?;
         let spec = SegmentSpec {
             number: self.new_file_number(),
@@ -187,7 +199,7 @@ impl Db {
     }
 
     /// Budget for a write buffer: what is asked for, or what a database must have to go on.
-    fn charge(&self, bytes: u64) -> Option<(u64, Charge)> {
+    pub(super) fn charge(&self, bytes: u64) -> Option<(u64, Charge)> {
         if let Some(charge) = Charge::take(&self.env, bytes) {
             return Some((bytes, charge));
         }

@@ -57,21 +57,14 @@ impl Db {
         check_tables(&**dir, &found.state)?;
         let logs = replay(env, dir, &found)?;
         let mut next = next_file(&**dir)?.0.max(found.state.next_file.0);
-        let mut state = found.state;
+        let mut state = found.state.clone();
         let mut tables_written = Vec::new();
         let mut sealed = Vec::new();
         let mut last_log = None;
         let at;
         if logs.outcome.clean {
             at = logs.outcome.end.max(state.floor);
-            last_log = logs.outcome.segments.last().map(|info| Predecessor {
-                number: info.number,
-                base: info.base,
-                end: info.end,
-            });
-            if let Some(log) = &last_log {
-                make_end_durable(&**dir, log)?;
-            }
+            last_log = clean_end(&**dir, &logs.outcome, state.synced)?;
             sealed.extend(logs.replayed.into_iter().rev().map(|l| Sealed::Replayed(Arc::new(l))));
         } else {
             for log in &logs.replayed {
@@ -87,17 +80,22 @@ impl Db {
                 state.floor = at;
             }
         }
-        let number = FileNumber(next);
-        next += 1;
-        state.next_file = FileNumber(next);
         state.synced = state.synced.max(at);
         state.ceiling = state.ceiling.max(at);
-        let mut edit = state.snapshot();
-        edit.added.extend(tables_written.iter().flat_map(level0));
-        let count = found.edit_count + 1;
-        let manifest = Manifest::create(&**dir, number, env.os.random_u64(), count, &edit)?;
+        let manifest = if logs.outcome.clean && found.proved && state == found.state {
+            // It says all that a new one would, durably: the first edit will begin the new one.
+            Manifest::found(found)
+        } else {
+            let number = FileNumber(next);
+            next += 1;
+            state.next_file = FileNumber(next);
+            let mut edit = state.snapshot();
+            edit.added.extend(tables_written.iter().flat_map(level0));
+            let count = found.edit_count + 1;
+            Manifest::create(&**dir, number, env.os.random_u64(), count, &edit)?
+        };
         let keep = Keep {
-            manifest: number,
+            manifest: manifest.number(),
             tables: manifest.state().files().into_iter().collect(),
             logs: logs_that_stay(&logs.outcome),
         };
@@ -243,6 +241,17 @@ fn check_keyspaces(record: &ReplayedRecord<'_>, next: KeyspaceId) -> Result<()> 
         body = body.get(bytes..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// The last log of a clean end, if one is left, with its END record durable.
+fn clean_end(dir: &dyn Dir, outcome: &ReplayOutcome, synced: Lsn) -> Result<Option<Predecessor>> {
+    let Some(info) = outcome.segments.last() else { return Ok(None) };
+    let log = Predecessor { number: info.number, base: info.base, end: info.end };
+    // A manifest that says so was written after the sync of the END record.
+    if synced < log.end {
+        make_end_durable(dir, &log)?;
+    }
+    Ok(Some(log))
 }
 
 /// Makes the END record of a cleanly ended log durable, before anything relies on it.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use super::db::Db;
 use super::generation::{Generation, Sealed};
+use super::wait::SPIN_NS;
 use crate::base::mutant::mutant;
 use crate::base::{Error, ErrorKind, Lsn, Result};
+use crate::mem::Parking;
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::mem::epoch;
 
@@ -19,8 +21,16 @@ const STAGING_BYTES: u64 = 1 << 20;
 /// Bytes of log space that the leader initialises at once.
 const ZERO_BYTES: u64 = 256 << 10;
 
+/// A leader waits for the company of the last sync for at most this part of what that took,
+const PATIENCE: u64 = 2;
+/// or of this many ns, if it took longer.
+const SLOW_SYNC_NS: u64 = 1_000_000;
+
 /// The right to lead: held by one thread at a time.
 pub(super) struct Leader {
+    /// Calls that came to wait for a sync. Counted by them, read by the leader; relaxed: it only
+    /// says for whom a short wait pays.
+    arrived: AtomicU64,
     /// Taken by compare-and-swap (acquire) and given back by a store (release) that publishes what
     /// the leader did; waiters look at it (acquire) to see that somebody must lead anew.
     busy: AtomicBool,
@@ -29,7 +39,7 @@ pub(super) struct Leader {
 impl Leader {
     /// Nobody leads.
     pub(super) fn new() -> Self {
-        Self { busy: AtomicBool::new(false) }
+        Self { arrived: AtomicU64::new(0), busy: AtomicBool::new(false) }
     }
 
     /// Returns when `reached` is at `end`. Whoever finds no leader calls `lead` itself, which moves
@@ -84,16 +94,42 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// The leader's buffer: the log's image of a piece of the arena.
+/// What one leader leaves to the next.
 #[derive(Default)]
 pub(super) struct Staging {
+    /// The log's image of a piece of the arena.
     bytes: Vec<u8>,
+    company: Company,
+}
+
+/// Who is expected to ride the next sync.
+#[derive(Default)]
+struct Company {
+    /// Calls that had arrived when the last sync began: it took all of them.
+    taken: u64,
+    /// When so many have arrived, those who rode the last sync are back with their next writes.
+    expected: u64,
+    /// How long to wait for them at most.
+    patience_ns: u64,
+}
+
+impl Company {
+    /// A sync that took `taken` calls, of which all had arrived, ends after `sync_ns`; `arrived` have by
+    /// now.
+    fn end_round(&mut self, taken: u64, arrived: u64, sync_ns: u64) {
+        let riders = taken.saturating_sub(self.taken);
+        self.taken = taken;
+        // A lone rider leads as soon as he is back.
+        self.expected = arrived + riders;
+        self.patience_ns = sync_ns.min(SLOW_SYNC_NS) / PATIENCE;
+    }
 }
 
 impl Db {
     /// Waits until everything below `end` is in the log.
     pub(super) fn ensure_logged(&self, end: Lsn) -> Result<()> {
-        self.ride(&self.logged, end, |staging| self.write_out(staging).map(|_| ()))
+        let how = (&self.log_parking, SPIN_NS);
+        self.ride(&self.logged, end, how, |staging| self.write_out(staging).map(|_| ()))
     }
 
     /// Waits until everything below `end` is durable.
@@ -102,7 +138,10 @@ impl Db {
             let guard = epoch::pin();
             self.state.load(&guard).active.note_sync();
         }
-        self.ride(&self.synced, end, |staging| self.lead_sync(staging))
+        self.log_leader.arrived.fetch_add(1, Ordering::Relaxed);
+        // A sync takes many times what parking and waking cost.
+        let how = (&self.sync_parking, 0);
+        self.ride(&self.synced, end, how, |staging| self.lead_sync(staging))
     }
 
     /// Makes everything up to `up_to` durable, and returns the position below which all is. Zero
@@ -123,6 +162,7 @@ impl Db {
         &self,
         reached: &AtomicU64,
         end: Lsn,
+        (parking, spin_ns): (&Parking, u64),
         lead: impl Fn(&mut Staging) -> Result<()>,
     ) -> Result<()> {
         self.log_leader.ride(
@@ -130,8 +170,11 @@ impl Db {
             end.0,
             || self.poison.check(),
             || lead(&mut self.staging.lock()),
-            |done| self.wait_on(&self.log_parking, None, done),
-            || self.log_parking.notify(),
+            |done| self.wait_spinning(spin_ns, parking, None, done),
+            || {
+                self.sync_parking.notify();
+                self.log_parking.notify();
+            },
         )
     }
 
@@ -201,12 +244,29 @@ impl Db {
     }
 
     fn lead_sync(&self, staging: &mut Staging) -> Result<()> {
+        self.await_company(&staging.company);
+        let taken = self.log_leader.arrived.load(Ordering::Relaxed);
         let target = self.write_out(staging)?;
+        let begun = self.env.os.monotonic_ns();
         let outcome = self.sync_segments(target);
+        let sync_ns = self.env.os.monotonic_ns() - begun;
+        staging.company.end_round(taken, self.log_leader.arrived.load(Ordering::Relaxed), sync_ns);
         let outcome = outcome.map_err(|error| error.during("the log could not be made durable"));
         settle(outcome, &self.synced, target, |cause| self.poison(cause), || self.poison.check())?;
-        self.log_parking.notify();
         Ok(())
+    }
+
+    /// Lets those who rode the last sync come back with their next writes: if each sync began with
+    /// the first of them, the others would need one of their own.
+    fn await_company(&self, company: &Company) {
+        let arrived = || self.log_leader.arrived.load(Ordering::Relaxed);
+        if arrived() >= company.expected || self.env.os.is_stepped() {
+            return;
+        }
+        let until = self.env.os.monotonic_ns() + company.patience_ns;
+        while arrived() < company.expected && self.env.os.monotonic_ns() < until {
+            std::thread::yield_now();
+        }
     }
 
     /// Makes every segment durable up to `target`, oldest first.

@@ -1,8 +1,8 @@
 //! Background work: what is done next for one database.
 //!
 //! Order of urgency: pages for the mapped log, the next generation, flush, freezing lists,
-//! compaction, and when the database has been idle a mark and a compaction that is not due. Each
-//! kind runs at most once at a time but compaction. A worker that finds nothing sleeps until
+//! compaction, and when the database has been idle a mark, a compaction that is not due, and giving
+//! space back. Each kind runs at most once at a time but compaction. A worker that finds nothing sleeps until
 //! somebody wakes it.
 
 use parking_lot::Mutex;
@@ -18,6 +18,20 @@ use crate::mem::epoch;
 const IDLE_NS: u64 = 100_000_000;
 /// After a failure background work is tried again no sooner.
 const RETRY_NS: u64 = 200_000_000;
+
+/// It gives back what it holds for writers when nothing was written for so long.
+const TRIM_NS: u64 = 1_000_000_000;
+
+/// A time in which nothing is written.
+#[derive(Default)]
+struct Quiet {
+    /// Where `visible` was when it was last seen to move.
+    visible: u64,
+    /// When that was.
+    since_ns: u64,
+    /// Whether the log has its idle mark.
+    marked: bool,
+}
 
 /// What runs, and what was asked for.
 pub(super) struct Jobs {
@@ -38,12 +52,20 @@ pub(super) struct Jobs {
     running: AtomicU64,
     /// Monotonic ns before which failed work is not tried again.
     retry_at_ns: AtomicU64,
-    /// Where `visible` was when it was last seen to move, and when; for the idle mark.
-    idle: Mutex<(u64, u64)>,
+    /// Since when nothing is written, and what was done about it.
+    quiet: Mutex<Quiet>,
+    /// Held by whoever removes files.
+    pub(super) removing: Mutex<()>,
+    /// Where `visible` was when space was last given back, or that was tried. Written by whoever
+    /// does so, relaxed: a hint.
+    pub(super) trimmed: AtomicU64,
     /// Where the last mark ends; written by whoever appends one. Relaxed: a hint.
     pub(super) marked: AtomicU64,
     /// Seeks that have paid for merged arrays. Written and read by whoever holds `freezing`.
     gathered_at: AtomicU64,
+    /// Whether the next generation that is prepared follows an idle time and is small. Set by whoever
+    /// gives space back, cleared by the preparer, both under `preparing`; relaxed.
+    pub(super) small_next: AtomicBool,
     /// Calls that wait until nothing is left to do. Counted by them, read when a compaction is
     /// picked; relaxed: a hint, and each wakes the workers after it counted itself.
     pub(super) idle_waiters: AtomicU32,
@@ -63,7 +85,10 @@ impl Jobs {
             paused: AtomicU32::new(0),
             running: AtomicU64::new(0),
             retry_at_ns: AtomicU64::new(0),
-            idle: Mutex::new((0, 0)),
+            quiet: Mutex::default(),
+            removing: Mutex::new(()),
+            trimmed: AtomicU64::new(0),
+            small_next: AtomicBool::new(false),
             marked: AtomicU64::new(0),
             gathered_at: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
@@ -130,7 +155,7 @@ impl Db {
         if self.may_try() && !self.jobs.is_paused() && self.compaction_job() {
             return true;
         }
-        self.obsolete_job() || self.idle_job()
+        self.obsolete_job() || self.trim_job() || self.idle_job()
     }
 
     /// What writers wait for.
@@ -228,7 +253,8 @@ impl Db {
         self.jobs.retry_at_ns.store(0, Ordering::Relaxed);
     }
 
-    /// When nothing was written for a while: sync, then a mark that proves it, then sync that.
+    /// When nothing was written for a while: sync, then a mark that proves it, then sync that. Later
+    /// space is given back.
     fn idle_job(&self) -> bool {
         if self.env.os.is_stepped() || self.life.load(Ordering::Acquire) != OPEN {
             return false;
@@ -236,19 +262,23 @@ impl Db {
         let visible = self.visible().0;
         let now = self.env.os.monotonic_ns();
         {
-            let mut idle = self.jobs.idle.lock();
-            if idle.0 != visible {
-                *idle = (visible, now);
+            let mut quiet = self.jobs.quiet.lock();
+            if quiet.visible != visible {
+                *quiet = Quiet { visible, since_ns: now, marked: false };
                 return false;
             }
-            if idle.1 == 0 || now < idle.1 + IDLE_NS {
+            if quiet.marked {
+                let is_long = now >= quiet.since_ns + TRIM_NS;
+                drop(quiet);
+                return is_long && self.may_try() && self.trim_due() && self.trim();
+            }
+            if now < quiet.since_ns + IDLE_NS {
                 return false;
             }
-            idle.1 = 0;
+            quiet.marked = true;
         }
         let _ = self.mark();
-        let visible = self.visible().0;
-        *self.jobs.idle.lock() = (visible, 0);
+        self.jobs.quiet.lock().visible = self.visible().0;
         self.may_try() && !self.jobs.is_paused() && self.quiet_job()
     }
 }

@@ -33,7 +33,8 @@ use frame::{EDIT_BYTES_MAX, FRAME_BYTES, HEAD_BYTES, Head, HeadKind};
 
 /// The manifest that is being written.
 pub(crate) struct Manifest {
-    file: Arc<dyn File>,
+    /// None for one that was recovered, which is never appended to (E3).
+    file: Option<Arc<dyn File>>,
     head: Head,
     state: State,
     edit_count: u64,
@@ -71,7 +72,7 @@ impl Manifest {
         dir.sync()?;
         point_current(dir, &head)?;
         let mut manifest = Self {
-            file,
+            file: Some(file),
             head,
             state,
             edit_count: edit_number,
@@ -80,6 +81,25 @@ impl Manifest {
         };
         manifest.write_done();
         Ok(manifest)
+    }
+
+    /// The manifest that was found, when it needs no successor before the next edit: it must be
+    /// proved. That edit goes into a new manifest, with a snapshot (E3).
+    pub(crate) fn found(found: Recovered) -> Self {
+        assert!(found.proved, "E1: a manifest that may not be durable is not relied on");
+        Self {
+            file: None,
+            head: Head { number: found.manifest_number, salt: 0, first_edit: found.edit_count },
+            state: found.state,
+            edit_count: found.edit_count,
+            end: 0,
+            failure: None,
+        }
+    }
+
+    /// Whether the next edit needs a new manifest.
+    pub(crate) fn was_found(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Adds one edit and makes it durable; it counts once this returns.
@@ -119,11 +139,14 @@ impl Manifest {
     }
 
     fn append_frame(&mut self, edit: &VersionEdit) -> Result<()> {
+        let Some(file) = self.file.clone() else {
+            return Err(Error::new(ErrorKind::Internal, "E3: append to a recovered manifest"));
+        };
         self.state.apply(edit).map_err(refused)?;
         let number = self.edit_count + 1;
         let bytes = frame_of(&self.head, self.end, number, edit)?;
-        self.file.write_at(&bytes, self.end)?;
-        sync_file(&*self.file)?;
+        file.write_at(&bytes, self.end)?;
+        sync_file(&*file)?;
         self.edit_count = number;
         self.end += bytes.len() as u64;
         self.write_done();
@@ -133,9 +156,10 @@ impl Manifest {
     /// Fills the DONE frame behind the last edit, without a sync: it proves to a later reader that
     /// the edit was synced, should the edit rot. The edit itself stands, whatever happens here.
     fn write_done(&mut self) {
+        let Some(file) = &self.file else { return };
         let at = self.end - FRAME_BYTES as u64;
         let done = frame::encode_done(self.head.salt, at, self.edit_count);
-        if let Err(error) = self.file.write_at(&done, at) {
+        if let Err(error) = file.write_at(&done, at) {
             self.failure = Some(error.latched());
         }
     }
@@ -169,7 +193,8 @@ fn sync_file(file: &dyn File) -> Result<()> {
     file.sync()
 }
 
-fn refused(flaw: EditFlaw) -> Error {
+/// The error for an edit that does not fit the state.
+pub(crate) fn refused(flaw: EditFlaw) -> Error {
     let (EditFlaw::Wrong(text) | EditFlaw::Newer(text)) = flaw;
     Error::new(ErrorKind::Internal, format!("a version edit was refused: {text}"))
 }

@@ -32,6 +32,9 @@ pub(crate) struct Recovered {
     pub(crate) edit_count: u64,
     /// Where the torn end begins, if there is one.
     pub(crate) torn: Option<u64>,
+    /// Whether the last edit's DONE frame is there, and nothing else behind it: then the manifest,
+    /// its name and `CURRENT` were durable before this process saw them.
+    pub(crate) proved: bool,
 }
 
 /// Reads the database's manifest; none when the directory holds no database.
@@ -93,6 +96,7 @@ fn fold(bytes: &[u8], head: &Head, name: &str) -> Result<Recovered> {
     let mut edit_count = head.first_edit.wrapping_sub(1);
     let mut at = HEAD_BYTES;
     let mut torn = None;
+    let mut proved = false;
     while at < bytes.len() {
         let number = edit_count.wrapping_add(1);
         let Some((payload, done_at)) = whole_edit(bytes, head, at, number) else {
@@ -101,17 +105,20 @@ fn fold(bytes: &[u8], head: &Head, name: &str) -> Result<Recovered> {
                 return Err(Error::corrupt(name, head.number.0, at as u64, text));
             }
             torn = Some(at as u64);
+            proved = false;
             break;
         };
         let flawed = |flaw| place(flaw, name, head.number, at);
         let edit = VersionEdit::decode(payload).map_err(flawed)?;
         state.apply(&edit).map_err(flawed)?;
         edit_count = number;
+        proved = frame::decode_frame(bytes, head.salt, done_at)
+            .is_some_and(|frame| frame.kind == FrameKind::Done && frame.edit == number);
         // The DONE frame is a proof and nothing else: bad or missing, the edit still counts.
         at = done_at.saturating_add(FRAME_BYTES);
     }
     state.check_levels().map_err(|flaw| place(flaw, name, head.number, at.min(bytes.len())))?;
-    Ok(Recovered { state, manifest_number: head.number, edit_count, torn })
+    Ok(Recovered { state, manifest_number: head.number, edit_count, torn, proved })
 }
 
 fn whole_edit<'a>(

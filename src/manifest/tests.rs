@@ -123,6 +123,8 @@ fn every_appended_edit_comes_back() {
         assert_eq!(recovered.edit_count, n as u64 + 2);
         assert_eq!(recovered.manifest_number, NUMBER);
         assert_eq!(recovered.torn, None);
+        assert!(!recovered.proved, "the DONE frame is not synced");
+        assert!(self::recovered(&dir).proved);
         assert_eq!(manifest.state(), &recovered.state);
         assert_eq!(manifest.edit_count(), recovered.edit_count);
         assert_eq!(manifest.bytes(), dir.bytes("MANIFEST-000002").len() as u64);

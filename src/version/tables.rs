@@ -92,6 +92,16 @@ impl Tables {
         std::mem::take(&mut *self.shared.unused.lock())
     }
 
+    /// Whether a file that the manifest names no longer is held by somebody.
+    pub(crate) fn has_retired(&self) -> bool {
+        let handles = self.shared.handles.lock();
+        let held: Vec<Arc<TableHandle>> = handles.values().filter_map(Weak::upgrade).collect();
+        // Unlocked first: the drop of a last handle needs the map.
+        drop(handles);
+        held.iter().any(|handle| handle.retired.load(Ordering::Relaxed))
+            || !self.shared.unused.lock().is_empty()
+    }
+
     /// Whether some version, cursor or job holds the file.
     #[cfg(test)]
     pub(crate) fn is_held(&self, number: FileNumber) -> bool {

@@ -6,6 +6,7 @@ use loom::thread;
 
 use super::check;
 use super::small::{FIRST, RECORD, Small};
+use crate::mem::epoch;
 
 /// Fails if a helper installs without looking at the active generation, and if the successor is
 /// opened only after it is installed.
@@ -95,5 +96,28 @@ fn a_large_record_and_a_writer_without_room_agree_on_what_follows() {
                 small.assert_chained(FIRST.plus(3 * RECORD));
             }
         }
+    });
+}
+
+/// Fails if the successor is exchanged although it is fixed.
+#[test]
+fn an_exchange_of_the_successor_and_a_writer_without_room_agree_on_what_follows() {
+    check(2, || {
+        let small = Small::new(2, 0);
+        small.prepare_next(4).unwrap();
+        small.reserve_and_fill().unwrap();
+        let other = {
+            let small = Arc::clone(&small);
+            thread::spawn(move || small.exchange_next(2))
+        };
+
+        let ordinary = small.reserve_and_fill().unwrap();
+        let unneeded = other.join().unwrap();
+
+        assert_eq!(ordinary, FIRST.plus(2 * RECORD));
+        small.assert_chained(FIRST.plus(3 * RECORD));
+        let guard = epoch::pin();
+        let active = &small.state.load(&guard).active;
+        assert!(unneeded.is_none_or(|unneeded| !Arc::ptr_eq(&unneeded, active)));
     });
 }

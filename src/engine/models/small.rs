@@ -101,6 +101,21 @@ impl Small {
             && active.next.compare_exchange(empty, ready, &guard).is_ok())
     }
 
+    /// As `Db::trim`: exchanges a prepared successor for a smaller one. Returns the unneeded one.
+    pub(super) fn exchange_next(&self, records: u64) -> Option<Arc<Gen>> {
+        let old = {
+            let guard = epoch::pin();
+            match self.state.load(&guard).active.next.load(&guard) {
+                Next::Ready(next) => Arc::clone(next),
+                _ => return None,
+            }
+        };
+        let ours = Gen::new(records, false, &self.garbage);
+        let guard = epoch::pin();
+        let active = &self.state.load(&guard).active;
+        Some(generation::exchange(&active.next, old, ours, &guard))
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
     }

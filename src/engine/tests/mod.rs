@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod fault;
 mod history;
+mod idle;
 mod life;
 mod look;
 mod machine;

@@ -1,10 +1,10 @@
 //! A database that ended cleanly goes on: what was in its log is in memory, and later in tables.
 
-use super::machine::{BUFFER, Machine, put, scan};
+use super::machine::{BUFFER, Machine, PATH, put, scan};
 use crate::base::options::{EnvOptions, KeyspaceOptions, OpenOptions};
 use crate::engine::Env;
 use crate::os::sim::SimOs;
-use crate::vfs::sim::SimFs;
+use crate::vfs::sim::{CallKind, SimFs};
 use std::sync::Arc;
 
 /// A machine whose budget lets several generations wait for their flush.
@@ -52,4 +52,33 @@ fn several_replayed_logs_are_flushed_one_after_the_other() {
 
     assert_eq!(scan(&db).len(), 201);
     assert_eq!(db.stat("sealed_generations").unwrap(), 0);
+}
+
+#[test]
+fn an_opening_after_a_clean_end_writes_and_syncs_nothing_before_the_first_edit() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "a", "1", &BUFFER).unwrap();
+    db.flush().unwrap();
+    put(&db, "b", "2", &BUFFER).unwrap();
+    db.close().unwrap();
+    let current = || machine.fs.read_file(format!("{PATH}/CURRENT")).unwrap();
+    let before = current();
+
+    machine.fs.start_trace();
+    let db = machine.open().unwrap();
+    let changed = machine
+        .fs
+        .trace()
+        .into_iter()
+        .filter(|call| call.kind.changes() && call.kind != CallKind::Lock);
+    assert_eq!(changed.collect::<Vec<_>>(), []);
+    assert_eq!(scan(&db).len(), 2);
+    assert!(current() == before);
+
+    put(&db, "c", "3", &BUFFER).unwrap();
+    db.flush().unwrap();
+    assert!(current() != before, "a manifest that was recovered is never appended to");
+    db.close().unwrap();
+    assert_eq!(scan(&machine.open().unwrap()).len(), 3);
 }

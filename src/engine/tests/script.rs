@@ -35,6 +35,8 @@ pub(super) enum Step {
     Mark,
     /// Runs background work until there is none.
     Work,
+    /// Waits until no work is left and unused space is given back.
+    Idle,
     /// Holds background work back.
     Pause,
     /// Lets it go on.
@@ -198,6 +200,10 @@ impl<'a> Session<'a> {
                     return Err(Stop::Wrong("background work does not end".to_owned()));
                 }
                 self.end_of(Ok(()))
+            }
+            Step::Idle => {
+                let idle = self.db.background(Background::WaitIdle, u64::MAX);
+                self.end_of(idle)
             }
             Step::Pause => {
                 self.paused += 1;

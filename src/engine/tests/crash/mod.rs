@@ -65,3 +65,8 @@ fn crashes_of_recovery_lose_nothing_acknowledged() {
 fn crashes_in_extremes_lose_nothing_acknowledged() {
     survives(&scenarios::extremes(), 40_000);
 }
+
+#[test]
+fn crashes_while_space_is_given_back_lose_nothing_acknowledged() {
+    survives(&scenarios::idling(), 10_000);
+}

@@ -11,8 +11,8 @@ use crate::base::options::{Compression, Durability, KeyspaceOptions};
 use crate::vfs::sim::{CallKind, PowerLoss};
 
 use Step::{
-    CheckSnapshots, Compact, Create, Drop, Flush, Mark, Pause, Quota, Release, Resume, Snapshot,
-    Sync, Work,
+    CheckSnapshots, Compact, Create, Drop, Flush, Idle, Mark, Pause, Quota, Release, Resume,
+    Snapshot, Sync, Work,
 };
 
 /// A stage whose process dies in the end.
@@ -53,7 +53,8 @@ fn chain(parts: impl IntoIterator<Item = Vec<Step>>) -> Vec<Step> {
 
 /// All of them.
 pub(in super::super) fn all() -> Vec<Scenario> {
-    [writes(), unlogged(), tables(), keyspaces(), closing(), recovery(), extremes()].concat()
+    [writes(), unlogged(), tables(), keyspaces(), closing(), recovery(), extremes(), idling()]
+        .concat()
 }
 
 /// Tables with a block for each entry.
@@ -384,5 +385,34 @@ pub(super) fn extremes() -> Vec<Scenario> {
             ]))],
         ),
         full,
+    ]
+}
+
+/// Space that is given back when nobody writes.
+pub(super) fn idling() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "idle after a flush",
+            [
+                dies(chain([
+                    puts(0, 3).collect(),
+                    vec![Flush, Idle, put(0), put_synced(1)],
+                    puts(1, 9).collect(),
+                    vec![Flush, Idle, Idle, put_synced(2)],
+                ])),
+                loses_power([put(0), Flush, Idle, put(1), put(2), delete(1), Sync, Idle]),
+                closes([put(3), Flush, Idle]),
+                closes([Idle, put(4), Idle]),
+                dies([delete(0), Flush, Idle]),
+            ],
+        )
+        .shows(CallKind::Remove, ".wal", 6),
+        scenario(
+            "idle with writes in the log",
+            [
+                dies([put(0), Idle, put_synced(1), put(2), Idle, put_large(3, 6000), Idle, put(4)]),
+                dies(chain([puts(0, 14).collect(), vec![Idle], puts(3, 14).collect()])),
+            ],
+        ),
     ]
 }

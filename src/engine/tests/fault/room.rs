@@ -11,7 +11,7 @@ fn steps() -> Vec<Step> {
     let mut steps: Vec<Step> = puts(0, 20).collect();
     steps.extend([Step::Flush, put_synced(1), delete(2), Step::Compact(0)]);
     steps.extend(puts(1, 20));
-    steps.extend([Step::Work, put_synced(5), Step::Flush, put(6)]);
+    steps.extend([Step::Work, put_synced(5), Step::Flush, Step::Idle, put(6)]);
     steps
 }
 

@@ -1,0 +1,64 @@
+//! What a database holds when nobody writes.
+
+use super::machine::{BUFFER, Machine, SYNC, put, scan};
+use crate::base::KeyspaceId;
+use crate::engine::{Background, Db};
+
+fn bytes_of_logs(machine: &Machine) -> u64 {
+    let files = machine.fs.files();
+    files.iter().filter(|(name, _)| name.ends_with(".wal")).map(|(_, bytes)| bytes).sum()
+}
+
+fn wait_idle(db: &Db) {
+    db.background(Background::WaitIdle, u64::MAX).unwrap();
+}
+
+/// Two generations of a quarter of the write buffer, with their heads.
+const IDLE_BYTES: u64 = 2 * (8192 + 1024);
+
+#[test]
+fn unused_log_space_is_given_back_after_a_flush() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    for round in 0..3 {
+        for i in 0..30 {
+            put(&db, &format!("key{i:02}"), &format!("{round:0200}"), &BUFFER).unwrap();
+        }
+        db.flush().unwrap();
+        machine.settle();
+        assert!(bytes_of_logs(&machine) > IDLE_BYTES, "generations are large again");
+        wait_idle(&db);
+        assert!(bytes_of_logs(&machine) <= IDLE_BYTES);
+    }
+    put(&db, "synced", "v", &SYNC).unwrap();
+    assert_eq!(scan(&db).len(), 31);
+}
+
+#[test]
+fn a_log_with_entries_stays_when_nobody_writes() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "a", "1", &BUFFER).unwrap();
+    let rotations = db.stat("rotations").unwrap();
+    wait_idle(&db);
+    wait_idle(&db);
+    assert_eq!(db.stat("rotations").unwrap(), rotations);
+    assert_eq!(scan(&db).len(), 1);
+}
+
+#[test]
+fn a_wait_for_idleness_ends_when_replaced_tables_are_removed() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    for round in 0..4 {
+        for i in 0..10 {
+            put(&db, &format!("key{i:02}"), &format!("{round}"), &BUFFER).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    db.compact(KeyspaceId::DEFAULT, None, None, 0).unwrap();
+    wait_idle(&db);
+    let files = machine.fs.files();
+    let tables = files.iter().filter(|(name, _)| name.ends_with(".sst")).count() as u64;
+    assert_eq!(tables, db.stat("tables").unwrap());
+}
