@@ -17,8 +17,10 @@
 //! - C4: evicted bytes are freed when every epoch guard of that time is gone. Until then they are
 //!   not charged; that is a batch and what a reader can be late by.
 
+mod anchor;
 mod bytes;
 mod counters;
+mod pin;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use crate::mem::{Garbage, epoch};
 
 use bytes::{Bytes, Pool};
 
+pub(crate) use anchor::Anchors;
 use counters::Counter;
 use slots::Slot;
 pub(crate) use slots::{Pin, Slots};

@@ -143,7 +143,7 @@ impl Walk {
     /// Asks for the block that the walk comes to next, and for the slot of the one after that.
     fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
         let Some(next) = next else { return };
-        self.ahead = section.resident(next).map(|pin| (next, pin));
+        self.ahead = section.resident(next, self.keep).map(|pin| (next, pin));
         if let Some((_, pin)) = &self.ahead {
             Block::prefetch_search(pin);
             Block::prefetch_begin(pin);
@@ -198,7 +198,7 @@ impl Walk {
             }
             (2, Approach::Block(i)) => {
                 if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
-                    self.ahead = section.resident(i).map(|pin| (i, pin));
+                    self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
                     if let Some((_, pin)) = &self.ahead {
                         Block::prefetch_search(pin);
                     }

@@ -21,6 +21,7 @@ mod properties;
 mod read;
 mod section;
 mod section_builder;
+mod spots;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::base::{Error, FileNumber, Result};
-use crate::vfs::File;
+use crate::vfs::{File, TableMap};
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, TrailerCheck, decode_trailer};
 
@@ -17,6 +17,8 @@ pub(super) struct Source {
     pub(super) number: FileNumber,
     pub(super) file_id: u64,
     pub(super) file_bytes: u64,
+    /// The file in memory, if blocks are to be used where they lie.
+    pub(super) map: Option<Arc<TableMap>>,
 }
 
 impl Source {
@@ -64,7 +66,49 @@ impl Source {
     ) -> Result<Box<[u8]>> {
         let mut stored = self.read(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
         let trailer = stored.split_off(stored.len().saturating_sub(TRAILER_BYTES));
-        let trailer = match decode_trailer(&trailer, kind, self.file_id, offset, &stored) {
+        match self.check(kind, offset, (&stored, &trailer), fits)? {
+            (Encoding::Plain, _) => Ok(stored.into_boxed_slice()),
+            (Encoding::Lz4, decoded_bytes) => {
+                let mut decoded = zeroed(decoded_bytes)?;
+                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
+                if count.ok() != Some(decoded_bytes) {
+                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
+                }
+                Ok(decoded.into_boxed_slice())
+            }
+        }
+    }
+
+    /// The block of `kind` at `offset` where it lies in the mapped file, checked; none if it is
+    /// compressed.
+    pub(super) fn mapped_block<'m>(
+        &self,
+        map: &'m TableMap,
+        (kind, offset, stored_bytes): (BlockKind, u64, u64),
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Option<&'m [u8]>> {
+        let range = |from: u64, bytes: u64| {
+            let (from, bytes) = (usize::try_from(from).ok()?, usize::try_from(bytes).ok()?);
+            map.bytes().get(from..from.checked_add(bytes)?)
+        };
+        let stored = range(offset, stored_bytes);
+        let trailer = range(offset.saturating_add(stored_bytes), TRAILER_BYTES as u64);
+        let (Some(stored), Some(trailer)) = (stored, trailer) else {
+            return Err(self.corrupt_block(kind, offset, "it does not lie inside the file"));
+        };
+        let (encoding, _) = self.check(kind, offset, (stored, trailer), fits)?;
+        Ok((encoding == Encoding::Plain).then_some(stored))
+    }
+
+    /// Checks a block against its trailer; returns how it is stored and its decoded length.
+    fn check(
+        &self,
+        kind: BlockKind,
+        offset: u64,
+        (stored, trailer): (&[u8], &[u8]),
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<(Encoding, usize)> {
+        let trailer = match decode_trailer(trailer, kind, self.file_id, offset, stored) {
             TrailerCheck::Good(trailer) => trailer,
             TrailerCheck::BadFields(what) => return Err(self.corrupt_block(kind, offset, what)),
             TrailerCheck::BadCrc(found, expected) => {
@@ -77,17 +121,7 @@ impl Source {
             let what = format!("a decoded length of {decoded_bytes} is not what its index says");
             return Err(self.corrupt_block(kind, offset, &what));
         }
-        match trailer.encoding {
-            Encoding::Plain => Ok(stored.into_boxed_slice()),
-            Encoding::Lz4 => {
-                let mut decoded = zeroed(decoded_bytes)?;
-                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
-                if count.ok() != Some(decoded_bytes) {
-                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
-                }
-                Ok(decoded.into_boxed_slice())
-            }
-        }
+        Ok((trailer.encoding, decoded_bytes))
     }
 }
 

@@ -6,6 +6,7 @@
 //! Errors name the file and carry errno; a full disk or quota is `NoSpace`.
 
 mod mapped;
+mod mapped_table;
 pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -13,7 +14,9 @@ pub(crate) mod sim;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::Result;
+pub(crate) use mapped_table::{Expect, TableMap};
+
+use crate::base::{Error, Result};
 
 /// Gives access to directories.
 pub(crate) trait Vfs: Send + Sync {
@@ -108,6 +111,11 @@ pub(crate) trait File: Send + Sync {
     fn allocate(&self, bytes: u64) -> Result<()>;
     /// Maps the first `bytes` bytes (all allocated) for storing.
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>>;
+    /// Maps the first `bytes` bytes of a complete table file for reading. `Unsupported` where that
+    /// cannot be; an error says nothing about the content, which can still be read.
+    fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
+        Err(Error::unsupported(format!("{}: {bytes} bytes cannot be mapped here", self.name())))
+    }
 }
 
 /// A mapped log segment. Bytes stored survive the death of the process.

@@ -25,7 +25,7 @@ fn print_nanoseconds() {
         let meta = builder.finish().unwrap();
         let build_ns = start.elapsed().as_nanos() / u128::from(count);
         let cache = BlockCache::new(1 << 30);
-        let table = Table::open(file, &meta.file, &cache).unwrap();
+        let table = Table::open(file, &meta.file, &cache, false).unwrap();
         let ratio = meta.file.file_bytes * 1000 / meta.sections[0].raw_bytes;
         let start = std::time::Instant::now();
         assert_eq!(scan_sum(&table), count * 700);
