@@ -35,9 +35,9 @@ pub(crate) struct Artefact {
 
 /// Finds or builds the library of an engine.
 pub(crate) fn artefact(engine: &'static adapters::Known) -> Outcome<Artefact> {
-    let own = format!("LSMER_PEER_{}", engine.name.to_uppercase());
+    let own = format!("LSMER_PEER_{}", engine.base().to_uppercase());
     let built = engine.library.is_none() && env::var_os(own).is_none();
-    let path = match engine.name {
+    let path = match engine.base() {
         "lsmer" if built => build_lsmer()?,
         "fjall" if built => build_fjall()?,
         _ => adapters::find(engine).ok_or("not installed")?,
@@ -45,8 +45,8 @@ pub(crate) fn artefact(engine: &'static adapters::Known) -> Outcome<Artefact> {
     let real = fs::canonicalize(&path).map_err(|error| format!("{path}: {error}"))?;
     let bytes = fs::metadata(&real).map_or(0, |meta| meta.len());
     let mut told = format!("{}, {bytes} bytes", real.display());
-    if let ("lsmer" | "fjall", Ok(image)) = (engine.name, fs::read(&real)) {
-        let left = foreign_units(&image, engine.name);
+    if let ("lsmer" | "fjall", Ok(image)) = (engine.base(), fs::read(&real)) {
+        let left = foreign_units(&image, engine.base());
         told.push_str(", ");
         told.push_str(if left.is_empty() { "link-time optimized" } else { NOT_OPTIMIZED });
         told.push_str(&left.join(", "));

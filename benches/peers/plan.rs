@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     /// Bytes of memory, page cache included, for all parts but the first; their processes begin
     /// with cold files.
     pub(crate) memory_limit: Option<u64>,
+    /// Whether lsmer runs a second time, with mapped reads.
+    pub(crate) mapped: bool,
     /// Each has processes of its own.
     pub(crate) parts: Vec<Vec<Step>>,
 }
@@ -32,6 +34,7 @@ impl Scenario {
             cache: size.cache,
             durable: false,
             memory_limit: None,
+            mapped: false,
             parts: Vec::new(),
         }
     }
@@ -188,7 +191,7 @@ fn reads(size: &Size) -> Scenario {
 /// The page cache holds it; only the engines' own memory is small.
 fn small_cache(size: &Size) -> Scenario {
     let mut small = Scenario::new("small-cache", size);
-    (small.write_buffer, small.cache) = (4 * MIB, 21 * MIB);
+    (small.write_buffer, small.cache, small.mapped) = (4 * MIB, 21 * MIB, true);
     small.parts = vec![vec![
         step(Kind::Fresh),
         step(Kind::FillRandom),
@@ -206,7 +209,7 @@ fn small_cache(size: &Size) -> Scenario {
 
 fn large(name: &'static str, value_bytes: usize, keys: u64, size: &Size) -> Scenario {
     let mut large = Scenario::new(name, size);
-    (large.value_bytes, large.keys) = (value_bytes, keys);
+    (large.value_bytes, large.keys, large.mapped) = (value_bytes, keys, true);
     large.parts = vec![vec![
         step(Kind::Fresh),
         step(Kind::FillRandom),
@@ -222,7 +225,7 @@ fn large(name: &'static str, value_bytes: usize, keys: u64, size: &Size) -> Scen
 fn limited(size: &Size) -> Scenario {
     let mut limited = Scenario::new("limited", size);
     (limited.keys, limited.write_buffer, limited.cache) = (4_000_000, 32 * MIB, 48 * MIB);
-    limited.memory_limit = Some(192 * MIB);
+    (limited.memory_limit, limited.mapped) = (Some(192 * MIB), true);
     limited.parts = vec![
         vec![step(Kind::Fresh), step(Kind::FillRandom), step(Kind::Settle), step(Kind::Close)],
         vec![

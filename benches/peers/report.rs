@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::adapters::MAPPED;
 use crate::figures::{Figures, Median};
 use crate::json::Record;
 use crate::rows::{BOUNDS, Bound, LSM, Limit, ROWS, Row};
@@ -23,6 +24,10 @@ impl Report<'_> {
         for line in self.head {
             let _ = writeln!(text, "- {line}");
         }
+        if self.engines.contains(&MAPPED) {
+            text += "- lsmer-mapped is lsmer with LSM_O_MAPPED_READS: its tables, which are not \
+                     compressed here, are read from mappings, as LMDB reads its file\n";
+        }
         text += "\nOperations a second, medians over the rounds; `!`: other work on the machine \
                  took processors in every sample. The ratio is that of lsmer to the best peer. \
                  Runs differ by up to 20 %: less than 15 % is a tie.\n";
@@ -37,9 +42,9 @@ impl Report<'_> {
         text
     }
 
-    /// Rows of which any engine has figures.
+    /// Rows of which any engine has figures; of a workload once.
     pub(crate) fn measured(&self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(|row| {
+        ROWS.iter().filter(|row| !row.mapped).filter(|row| {
             self.engines
                 .iter()
                 .any(|engine| self.figures.rate(engine, row.scenario, row.label).is_some())
@@ -55,7 +60,10 @@ impl Report<'_> {
     }
 
     fn throughput(&self, text: &mut String, group: &str) {
-        let rows: Vec<&Row> = self.measured().filter(|row| row.group == group).collect();
+        let again = ROWS.iter().filter(|row| row.mapped && self.rate_of_ours(row).is_some());
+        let mut rows: Vec<&Row> = self.measured().collect();
+        rows.extend(again);
+        rows.retain(|row| row.group == group);
         if rows.is_empty() {
             return;
         }
@@ -66,7 +74,7 @@ impl Report<'_> {
                 let cell = self.figures.rate(engine, row.scenario, row.label);
                 let _ = write!(text, " {} |", shown(cell, human));
             }
-            let ours = self.figures.rate(OURS, row.scenario, row.label);
+            let ours = self.rate_of_ours(row);
             let best = self.best(row);
             let target = row.target * row.beyond;
             let ratio = ours.zip(best).map(|(ours, (_, best))| ours.value / best);
@@ -88,12 +96,18 @@ impl Report<'_> {
         }
     }
 
+    fn rate_of_ours(&self, row: &Row) -> Option<Median> {
+        let ours = if row.mapped { MAPPED } else { OURS };
+        self.figures.rate(ours, row.scenario, row.label)
+    }
+
     /// The best peer that a row's target means, with what peers may answer instead.
     fn best(&self, row: &Row) -> Option<(&'static str, f64)> {
         let peers = self
             .engines
             .iter()
-            .filter(|name| **name != OURS && (row.among.is_empty() || row.among.contains(name)));
+            .filter(|name| ![OURS, MAPPED].contains(name))
+            .filter(|name| row.among.is_empty() || row.among.contains(name));
         let rates = peers.flat_map(|name| {
             [row.label, row.peers_also].into_iter().filter_map(|label| {
                 let rate = self.figures.rate(name, row.scenario, label)?;

@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) beyond: f64,
     /// The peers that the target means; empty: all.
     pub(crate) among: &'static [&'static str],
+    /// Whether the ratio is that of lsmer with mapped reads.
+    pub(crate) mapped: bool,
 }
 
 /// Peers that are log-structured merge trees.
@@ -27,7 +29,8 @@ pub(crate) const LSM: &[&str] = &["rocksdb", "leveldb", "fjall"];
 const CALLING: &[&str] = &["rocksdb", "wiredtiger", "fjall"];
 
 const fn row(group: &'static str, scenario: &'static str, label: &'static str, target: f64) -> Row {
-    Row { group, scenario, label, title: "", peers_also: "", target, beyond: 1.0, among: &[] }
+    let (title, peers_also, beyond, among, mapped) = ("", "", 1.0, &[], false);
+    Row { group, scenario, label, title, peers_also, target, beyond, among, mapped }
 }
 
 impl Row {
@@ -48,6 +51,11 @@ impl Row {
 
     const fn among(mut self, peers: &'static [&'static str]) -> Self {
         self.among = peers;
+        self
+    }
+
+    const fn mapped(mut self, title: &'static str) -> Self {
+        (self.mapped, self.title) = (true, title);
         self
     }
 
@@ -110,6 +118,9 @@ pub(crate) const ROWS: &[Row] = &[
     row(CHANGES, "reads", "deleterandom", 3.0),
     row(SMALL, "small-cache", "readrandom", 1.25).among(CALLING),
     row(SMALL, "small-cache", "readrandom/2", 1.25).among(CALLING),
+    row(SMALL, "small-cache", "readrandom", 1.0).mapped("readrandom, mapped reads"),
+    row(SMALL, "small-cache", "readrandom/2", 1.0).mapped("readrandom/2, mapped reads"),
+    row(SMALL, "small-cache", "seekrandom+10", 1.0).mapped("seekrandom+10, mapped reads"),
     row(SMALL, "small-cache", "readmissing", 0.0),
     row(SMALL, "small-cache", "seekrandom+10", 1.25).among(CALLING),
     row(SMALL, "small-cache", "ycsb-c", 0.0),
@@ -117,11 +128,17 @@ pub(crate) const ROWS: &[Row] = &[
     row(LARGE, "values-4k", "fillrandom", 1.5).titled("fillrandom, 4 KiB"),
     row(LARGE, "values-4k", "readrandom", 1.0).titled("readrandom, 4 KiB"),
     row(LARGE, "values-4k", "readseq", 0.0).titled("readseq, 4 KiB"),
+    row(LARGE, "values-4k", "readrandom", 1.0).mapped("readrandom, 4 KiB, mapped reads"),
+    row(LARGE, "values-4k", "readseq", 1.0).mapped("readseq, 4 KiB, mapped reads"),
     row(LARGE, "values-64k", "fillrandom", 1.5).titled("fillrandom, 64 KiB"),
     row(LARGE, "values-64k", "readrandom", 1.0).titled("readrandom, 64 KiB"),
     row(LARGE, "values-64k", "readseq", 0.0).titled("readseq, 64 KiB"),
+    row(LARGE, "values-64k", "readrandom", 1.0).mapped("readrandom, 64 KiB, mapped reads"),
+    row(LARGE, "values-64k", "readseq", 0.0).mapped("readseq, 64 KiB, mapped reads"),
     row(LIMITED, "limited", "readrandom", 1.25),
     row(LIMITED, "limited", "readrandom/2", 1.5),
+    row(LIMITED, "limited", "readrandom", 0.0).mapped("readrandom, mapped reads"),
+    row(LIMITED, "limited", "readrandom/2", 0.0).mapped("readrandom/2, mapped reads"),
     row(LIMITED, "limited", "readmissing", 1.25),
     row(LIMITED, "limited", "seekrandom+10", 1.25),
     row(LIMITED, "limited", "ycsb-c", 1.25),

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::MAPPED;
 use crate::artefact::Artefact;
 use crate::child::Orders;
 use crate::engine::{Outcome, Settings};
@@ -39,8 +40,9 @@ impl Run<'_> {
                 scenario.cache >> 20,
                 if scenario.durable { ", synced" } else { "" },
             );
-            // An engine that failed has no database for the later parts.
-            let mut failed = vec![false; self.artefacts.len()];
+            // An engine that failed or is left out has no database for the later parts.
+            let is_left_out = |a: &Artefact| a.engine.name == MAPPED && !scenario.mapped;
+            let mut failed: Vec<bool> = self.artefacts.iter().map(is_left_out).collect();
             for (part, steps) in scenario.parts.iter().enumerate() {
                 self.part(round, scenario, part, steps, &mut failed)?;
             }

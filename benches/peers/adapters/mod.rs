@@ -26,8 +26,12 @@ pub(crate) struct Known {
     pub(crate) colour: &'static str,
 }
 
+/// lsmer with `LSM_O_MAPPED_READS`, the same library. It runs where that makes a difference.
+pub(crate) const MAPPED: &str = "lsmer-mapped";
+
 pub(crate) const KNOWN: &[Known] = &[
     Known { name: "lsmer", open: lsmer::open, library: None, colour: "#c2185b" },
+    Known { name: MAPPED, open: lsmer::open_mapped, library: None, colour: "#f48fb1" },
     Known {
         name: "rocksdb",
         open: rocksdb::open,
@@ -50,13 +54,20 @@ pub(crate) const KNOWN: &[Known] = &[
     Known { name: "fjall", open: fjall::open, library: None, colour: "#26a69a" },
 ];
 
+impl Known {
+    /// The engine whose library it is.
+    pub(crate) fn base(&self) -> &'static str {
+        if self.name == MAPPED { "lsmer" } else { self.name }
+    }
+}
+
 pub(crate) fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
 }
 
 /// Where an installed library is: `LSMER_PEER_NAME` (capitals) if set, else as the loader knows.
 pub(crate) fn find(known: &Known) -> Option<String> {
-    let variable = format!("LSMER_PEER_{}", known.name.to_uppercase());
+    let variable = format!("LSMER_PEER_{}", known.base().to_uppercase());
     if let Ok(path) = std::env::var(variable) {
         return Some(path);
     }
