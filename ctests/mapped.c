@@ -65,7 +65,7 @@ static void check_all(lsm_db *db) {
         size_t klen = key_of(i, key), vlen = value(i);
         EXPECT(k.len == klen && memcmp(k.data, key, klen) == 0);
         EXPECT(v.len == vlen && memcmp(v.data, text, vlen) == 0);
-        EXPECT_RC(lsm_iter_next(it, &k, &v, &err), i + 1 < KEYS ? LSM_OK : LSM_NOT_FOUND);
+        EXPECT_RC(lsm_iter_next(it, &k, &v, &err), i + 1 < KEYS ? LSM_OK : LSM_END);
     }
     lsm_iter_close(it);
 }
