@@ -51,6 +51,7 @@ impl Default for EnvOptions {
 }
 
 /// How one database is opened.
+#[allow(clippy::struct_excessive_bools, reason = "they are the flags of the C API")]
 #[derive(Clone, Debug)]
 pub(crate) struct OpenOptions {
     /// Take a shared lock, replay in memory, write nothing.

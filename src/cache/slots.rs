@@ -19,9 +19,10 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::BlockCache;
-use super::bytes::{Bytes, Header, bytes_at, charge_of, prefetch_entry};
+use super::bytes::{Bytes, Draft, Header, bytes_at, prefetch_entry};
 pub(crate) use super::pin::Pin;
 use super::pin::set_home;
+use crate::base::Result;
 use crate::mem::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::mem::epoch::Guard;
 use crate::mem::prefetch;
@@ -214,6 +215,11 @@ impl Slots {
         Some(unsafe { &*bytes_at(block) })
     }
 
+    /// Whether block `i` is resident at the moment.
+    pub(crate) fn holds(&self, i: usize) -> bool {
+        self.slot(i).and_then(Slot::block).is_some()
+    }
+
     /// Begins to bring the slot of block `i` into the processor's cache.
     #[inline]
     pub(crate) fn prefetch_slot(&self, i: usize) {
@@ -240,18 +246,33 @@ impl Slots {
         Some(unsafe { slot_of(chunk, i).as_ref() })
     }
 
+    /// The cache that they belong to.
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &BlockCache {
+        &self.cache
+    }
+
+    /// Room for a block; see [`BlockCache::draft`].
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn draft(&self, least: usize, wish: usize) -> Result<Draft> {
+        self.cache.draft(least, wish)
+    }
+
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
-    pub(crate) fn fill(&self, i: usize, bytes: Box<[u8]>) -> Pin {
+    pub(crate) fn fill(&self, i: usize, block: Draft) -> Pin {
         let cache = &self.cache;
         cache.misses.add();
+        let block = block.done();
+        let charge = block.charge();
         let mut ring = cache.ring.lock();
-        let Some(chunk) = self.chunks.get(i / CHUNK_SLOTS) else { return cache.hold(bytes) };
+        let Some(chunk) = self.chunks.get(i / CHUNK_SLOTS) else { return cache.hold(block) };
         let known = NonNull::new(chunk.load(Ordering::Acquire));
         if let Some(pin) = known.and_then(|chunk| Self::pin(slot_of(chunk, i))) {
             return pin;
         }
-        let charge = charge_of(bytes.len());
         let chunk_charge = if known.is_none() { CHUNK_CHARGE_BYTES } else { 0 };
         let has_room = cache.make_room(&mut ring, charge + chunk_charge);
         let evicted = ring.take_evicted();
@@ -263,11 +284,11 @@ impl Slots {
             let resident: &'static Slot = unsafe { slot.as_ref() };
             let place = ring.enter(resident);
             resident.place.store(super::u32_of(place), Ordering::Relaxed);
-            resident.fill(Bytes::new(bytes, &cache.pool));
+            resident.fill(block);
             // SAFETY: the second of the two counts passes to the pin.
             unsafe { Pin::new(slot) }
         } else {
-            cache.hold(bytes)
+            cache.hold(block)
         };
         drop(ring);
         cache.retire(evicted);
@@ -275,8 +296,8 @@ impl Slots {
     }
 
     /// Holds a block that is not to be found by others; see [`BlockCache::private`].
-    pub(crate) fn private(&self, bytes: Box<[u8]>) -> Pin {
-        self.cache.private(bytes)
+    pub(crate) fn private(&self, block: Draft) -> Pin {
+        self.cache.private(block)
     }
 
     #[inline]

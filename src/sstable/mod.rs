@@ -7,6 +7,7 @@
 //!
 //! Not here: when tables are made, which of them are alive, and the directory's sync.
 
+mod ahead;
 mod block;
 mod builder;
 mod cursor;

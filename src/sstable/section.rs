@@ -4,15 +4,16 @@
 //! read when they are asked for. Everything but the slots is immutable, and the slots are the
 //! cache's; any thread may call everything.
 
+use std::io::IoSliceMut;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::base::{Error, Kind, Lsn, Result};
-use crate::cache::{BlockCache, Pin, Slots};
+use crate::cache::{BlockCache, Draft, Pin, Slots};
 use crate::mem::epoch::Guard;
 
-use super::block::{Block, BlockEntry, Contradiction, with_heads};
+use super::block::{Block, BlockEntry, Contradiction, add_heads};
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
 use super::hash_index::HashIndex;
@@ -186,6 +187,11 @@ impl Section {
         if keep { self.pin(page) } else { self.slots.get(page) }
     }
 
+    /// Whether block `i` is in the cache at the moment.
+    pub(super) fn is_cached(&self, i: usize) -> bool {
+        self.index.first_page(i).is_some_and(|page| self.slots.holds(page))
+    }
+
     /// The block that begins at `page` if it is in the cache, or was read through the mapping.
     #[inline]
     pub(super) fn pin(&self, page: usize) -> Option<Pin> {
@@ -230,11 +236,59 @@ impl Section {
             }
             _ => {}
         }
-        let bytes = self.read_block(source, i, place)?;
+        let draft = self.read_block(source, i, place)?;
+        Ok(self.enter(page, draft, keep))
+    }
+
+    /// Gives a block that was read to the cache; without `keep` it is only held.
+    fn enter(&self, page: usize, mut draft: Draft, keep: bool) -> Pin {
         if !keep {
-            return Ok(self.slots.private(bytes));
+            return self.slots.private(draft);
         }
-        Ok(self.slots.fill(page, with_heads(bytes)))
+        let bytes = draft.len();
+        let with_heads = add_heads(draft.room(), bytes);
+        draft.set_len(with_heads);
+        self.slots.fill(page, draft)
+    }
+
+    /// Reads blocks `from..to` by one call, and enters them. Stops before one that is damaged, so
+    /// that reading it tells what is wrong, if anybody comes to it.
+    pub(super) fn read_run(
+        &self,
+        source: &Source,
+        (from, to): (usize, usize),
+        keep: bool,
+    ) -> Result<Vec<Pin>> {
+        let places: Vec<BlockPlace> = (from..to).map_while(|i| self.index.place(i)).collect();
+        let Some(first) = places.first() else { return Ok(Vec::new()) };
+        let begin = self.offset_of(*first);
+        let room = |place: &BlockPlace| {
+            let which = (self.offset_of(*place), place.stored_bytes);
+            source.room_for(&self.slots, which, is_one_page(*place)).ok()
+        };
+        let mut drafts: Vec<Draft> = places.iter().map_while(room).collect();
+        let stored = |place: &BlockPlace| {
+            usize::try_from(place.stored_bytes).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES)
+        };
+        let mut bufs: Vec<IoSliceMut<'_>> = Vec::with_capacity(drafts.len());
+        for (draft, place) in drafts.iter_mut().zip(&places) {
+            bufs.push(IoSliceMut::new(draft.room().get_mut(..stored(place)).unwrap_or_default()));
+        }
+        let mut left = source.file.read_scattered(&mut bufs, begin)?;
+        drop(bufs);
+        let mut pins = Vec::with_capacity(drafts.len());
+        for (at, (draft, place)) in drafts.into_iter().zip(&places).enumerate() {
+            let Some(rest) = left.checked_sub(stored(place)) else { break };
+            left = rest;
+            let which = (self.offset_of(*place), place.stored_bytes);
+            let fits = |decoded: usize| self.fits(*place, decoded);
+            let one_page = is_one_page(*place);
+            let decoded = source.decode(&self.slots, draft, which, one_page, fits);
+            let Ok(block) = decoded.and_then(|b| self.checked(source, from + at, b)) else { break };
+            let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+            pins.push(self.enter(page, block, keep));
+        }
+        Ok(pins)
     }
 
     /// Block `i` where it lies in the mapped file, checked; none if it is compressed.
@@ -271,17 +325,16 @@ impl Section {
     }
 
     /// Reads block `i` from the file, past the cache, and checks its layout (T7).
-    pub(super) fn read_block(
-        &self,
-        source: &Source,
-        i: usize,
-        place: BlockPlace,
-    ) -> Result<Box<[u8]>> {
+    pub(super) fn read_block(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Draft> {
         let fits = |decoded: usize| self.fits(place, decoded);
-        let offset = self.offset_of(place);
-        let bytes = source.block(BlockKind::Data, offset, place.stored_bytes, fits)?;
-        match Block::parse(&bytes) {
-            Some(block) if block.check() => Ok(bytes),
+        let which = (self.offset_of(place), place.stored_bytes);
+        let block = source.data_block(&self.slots, which, is_one_page(place), fits)?;
+        self.checked(source, i, block)
+    }
+
+    fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
+        match Block::parse(&block) {
+            Some(parsed) if parsed.check() => Ok(block),
             _ => Err(self.bad_block(source, i)),
         }
     }
@@ -291,6 +344,11 @@ impl Section {
         let offset = self.index.place(i).map_or(0, |place| self.offset_of(place));
         source.corrupt_block(BlockKind::Data, offset, NONSENSE)
     }
+}
+
+/// Whether a block may have many entries: longer ones have one.
+fn is_one_page(place: BlockPlace) -> bool {
+    place.pages.1 - place.pages.0 == 1
 }
 
 /// What is wrong with a block whose checksum is right.

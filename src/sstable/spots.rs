@@ -17,6 +17,7 @@ use crate::mem::prefetch;
 use crate::vfs::{Expect, TableMap};
 
 use super::index::Index;
+use super::section::Section;
 
 /// Not looked at yet, or not the first page of a block.
 const UNKNOWN: u32 = 0;
@@ -31,7 +32,9 @@ const LONG_BYTES: u64 = 32 << 10;
 pub(super) struct Spots {
     anchors: Anchors,
     /// One for each page.
-    spots: Box<[Spot]>,
+    pages: Box<[Spot]>,
+    /// Blocks are long on average.
+    is_long: bool,
 }
 
 struct Spot {
@@ -61,21 +64,22 @@ impl Spots {
             spots.resize_with(end, filler);
         }
         let all = spots.first()?.begin..usize::try_from(at).ok()? + index_bytes(index)?;
-        if all.len() as u64 / (index.len() as u64).max(1) < LONG_BYTES {
+        let is_long = all.len() as u64 / (index.len() as u64).max(1) >= LONG_BYTES;
+        if !is_long {
             map.expect(all, Expect::Random);
         }
-        Some(Self { anchors: Anchors::new(Arc::clone(map)), spots: spots.into() })
+        Some(Self { anchors: Anchors::new(Arc::clone(map)), pages: spots.into(), is_long })
     }
 
     /// Bytes in memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.spots.len() * size_of::<Spot>()
+        self.pages.len() * size_of::<Spot>()
     }
 
     /// Where the block that begins at `page` lies, if it was checked.
     #[inline]
     fn checked(&self, page: usize) -> Option<Range<usize>> {
-        let spot = self.spots.get(page)?;
+        let spot = self.pages.get(page)?;
         let is_checked = spot.state.load(Ordering::Relaxed) == CHECKED;
         is_checked.then_some(spot.begin..spot.begin + spot.bytes as usize)
     }
@@ -98,7 +102,7 @@ impl Spots {
     /// Begins to bring the spot of `page` into the processor's cache.
     #[inline]
     pub(super) fn prefetch(&self, page: usize) {
-        if let Some(spot) = self.spots.get(page) {
+        if let Some(spot) = self.pages.get(page) {
             prefetch(spot);
         }
     }
@@ -115,7 +119,7 @@ impl Spots {
     /// Whether the block that begins at `page` may be used where it lies.
     pub(super) fn has(&self, page: usize) -> bool {
         let usable = |spot: &Spot| spot.state.load(Ordering::Relaxed) != ELSEWHERE;
-        self.spots.get(page).is_some_and(usable)
+        self.pages.get(page).is_some_and(usable)
     }
 
     /// The mapped file.
@@ -125,14 +129,19 @@ impl Spots {
 
     /// Notes that the block that begins at `page` was checked, or that it is `compressed`.
     pub(super) fn mark(&self, page: usize, compressed: bool) {
-        if let Some(spot) = self.spots.get(page) {
+        if let Some(spot) = self.pages.get(page) {
             spot.state.store(if compressed { ELSEWHERE } else { CHECKED }, Ordering::Relaxed);
         }
     }
 
-    /// Begins to fetch the blocks of these pages from the disk.
-    pub(super) fn will_need(&self, range: Range<usize>) {
-        self.file().expect(range, Expect::Soon);
+    /// Begins to fetch blocks `from..to` of the section from the disk; long ones come by
+    /// themselves.
+    pub(super) fn will_need(&self, section: &Section, from: usize, to: usize) {
+        let spot = |i: usize| self.pages.get(section.index.first_page(i)?);
+        let last = to.checked_sub(1).filter(|last| *last >= from).and_then(spot);
+        if let (Some(first), Some(last), false) = (spot(from), last, self.is_long) {
+            self.file().expect(first.begin..last.begin + last.bytes as usize, Expect::Soon);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
 
+use std::io::IoSliceMut;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,6 +99,19 @@ pub(crate) trait File: Send + Sync {
     fn len(&self) -> Result<u64>;
     /// Reads up to `buf.len()` bytes at `offset` and returns how many; fewer only at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize>;
+    /// Fills `bufs` one after the other from `offset` on, as one read where the system can; returns
+    /// how many bytes that were, perhaps fewer than there are.
+    fn read_scattered(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        for buf in bufs {
+            let count = self.read_at(buf, offset + done as u64)?;
+            done += count;
+            if count < buf.len() {
+                break;
+            }
+        }
+        Ok(done)
+    }
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part
     /// may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;

@@ -80,6 +80,12 @@ impl File for PosixFile {
         Ok(done)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_scattered(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        let read = sys::read_scattered(self.file.as_fd(), bufs, offset);
+        read.map_err(|cause| self.failed("read", &cause))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         // Continues after short and interrupted calls; a call that writes nothing is an error.
         self.file.write_all_at(bytes, offset).map_err(|cause| self.failed("write", &cause))
