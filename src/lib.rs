@@ -16,6 +16,9 @@ pub(crate) mod mem;
 pub(crate) mod memtable;
 pub(crate) mod merge;
 pub(crate) mod os;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+#[doc(hidden)]
+pub mod parts;
 pub(crate) mod record;
 pub(crate) mod sstable;
 pub(crate) mod version;

@@ -112,6 +112,16 @@ fn crates_used_while_building_are_under_known_terms() {
 }
 
 #[test]
+fn crates_of_tests_and_benchmarks_are_under_known_terms() {
+    let found = dependencies("all");
+    let allowed = [LINKED, BUILDING].concat();
+
+    assert!(found.iter().any(|(name, _)| name.starts_with("divan ")), "{found:?}");
+    let refused = refused(&found, &allowed);
+    assert!(refused.is_empty(), "replace, or argue for a new row of BUILDING: {refused:#?}");
+}
+
+#[test]
 fn expressions_are_met_by_one_side_of_or_and_both_sides_of_and() {
     let allowed = &["MIT", "Apache-2.0", "Unicode-3.0", "Apache-2.0 WITH LLVM-exception"][..];
 

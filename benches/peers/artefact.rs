@@ -35,9 +35,10 @@ pub(crate) struct Artefact {
 
 /// Finds or builds the library of an engine.
 pub(crate) fn artefact(engine: &'static adapters::Known) -> Outcome<Artefact> {
-    let own = format!("LSMER_PEER_{}", engine.base().to_uppercase());
+    let library = engine.variant_of.unwrap_or(engine.name);
+    let own = format!("LSMER_PEER_{}", library.to_uppercase());
     let built = engine.library.is_none() && env::var_os(own).is_none();
-    let path = match engine.base() {
+    let path = match library {
         "lsmer" if built => build_lsmer()?,
         "fjall" if built => build_fjall()?,
         _ => adapters::find(engine).ok_or("not installed")?,
@@ -45,8 +46,8 @@ pub(crate) fn artefact(engine: &'static adapters::Known) -> Outcome<Artefact> {
     let real = fs::canonicalize(&path).map_err(|error| format!("{path}: {error}"))?;
     let bytes = fs::metadata(&real).map_or(0, |meta| meta.len());
     let mut told = format!("{}, {bytes} bytes", real.display());
-    if let ("lsmer" | "fjall", Ok(image)) = (engine.base(), fs::read(&real)) {
-        let left = foreign_units(&image, engine.base());
+    if let ("lsmer" | "fjall", Ok(image)) = (library, fs::read(&real)) {
+        let left = foreign_units(&image, library);
         told.push_str(", ");
         told.push_str(if left.is_empty() { "link-time optimized" } else { NOT_OPTIMIZED });
         told.push_str(&left.join(", "));

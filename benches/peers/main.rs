@@ -43,6 +43,7 @@ mod report;
 mod rows;
 mod run;
 mod step;
+mod targets;
 mod work;
 
 use std::env;

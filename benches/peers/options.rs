@@ -11,7 +11,7 @@ pub(crate) const USAGE: &str = "cargo bench --bench peers -- [options]
   --quick              lsmer, RocksDB and LMDB with 500,000 keys, under 3 minutes; the default
   --full               every engine and workload; a round takes about 20 minutes
   --rounds N           1 for --quick, 3 for --full
-  --engines a,b        of lsmer, lsmer-mapped, rocksdb, leveldb, lmdb, wiredtiger, fjall
+  --engines a,b        of lsmer, rocksdb, leveldb, lmdb, wiredtiger, fjall
   --only w,w           kinds (ycsb-a), labels (readrandom/2) or scenarios (reads)
   --out DIR            results, tables and plots; target/peers/report
   --dir DIR            databases; target/peers/db
@@ -54,7 +54,7 @@ impl Options {
         let quick = form == Form::Quick;
         let all = || {
             let names = adapters::KNOWN.iter().map(|known| known.name);
-            names.filter(|name| !quick || ["lsmer", "rocksdb", "lmdb"].contains(name))
+            names.filter(|name| !quick || !["leveldb", "wiredtiger", "fjall"].contains(name))
         };
         Ok(Self {
             form,

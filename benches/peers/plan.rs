@@ -1,6 +1,8 @@
 //! What is run: scenarios, each a database of its own, and their steps, in the short and the full
 //! form.
 
+use crate::adapters::Known;
+use crate::rows::MAPPED;
 use crate::step::{Kind, Step};
 
 const MIB: u64 = 1 << 20;
@@ -18,10 +20,10 @@ pub(crate) struct Scenario {
     /// Bytes of memory, page cache included, for all parts but the first; their processes begin
     /// with cold files.
     pub(crate) memory_limit: Option<u64>,
-    /// Whether lsmer runs a second time, with mapped reads.
-    pub(crate) mapped: bool,
     /// Each has processes of its own.
     pub(crate) parts: Vec<Vec<Step>>,
+    /// Variants of engines that take part, too.
+    variants: &'static [&'static str],
 }
 
 impl Scenario {
@@ -34,9 +36,14 @@ impl Scenario {
             cache: size.cache,
             durable: false,
             memory_limit: None,
-            mapped: false,
             parts: Vec::new(),
+            variants: &[],
         }
+    }
+
+    /// Whether an engine takes part.
+    pub(crate) fn includes(&self, engine: &Known) -> bool {
+        engine.variant_of.is_none() || self.variants.contains(&engine.name)
     }
 
     /// Keeps the steps that `wanted` names (a kind, a label or a scenario) and what they need.
@@ -50,9 +57,10 @@ impl Scenario {
             return None;
         }
         // What loads the database for later steps stays.
-        let loads = |step: &Step| {
-            step.kind == Kind::FillRandom && step.threads == 1 && self.name != "fills"
-        };
+        let deletes =
+            self.parts.iter().flatten().any(|s| s.kind == Kind::DeleteRandom && is_asked(s));
+        let fills_only = self.name == "fills" && !deletes;
+        let loads = |step: &Step| step.kind == Kind::FillRandom && !fills_only;
         for part in &mut self.parts {
             part.retain(|step| !step.kind.is_work() || is_asked(step) || loads(step));
         }
@@ -61,6 +69,7 @@ impl Scenario {
 }
 
 /// How much.
+#[derive(Clone, Copy)]
 struct Size {
     keys: u64,
     write_buffer: u64,
@@ -101,57 +110,61 @@ fn fresh(kind: Kind, threads: usize) -> [Step; 2] {
     [step(Kind::Fresh), Step::new(kind, threads, 1)]
 }
 
-/// The data is 3.6 write buffers, as in the full form, and fits the cache.
+/// The data is 3.6 write buffers, as in the full form, and fits the cache. Every row that has a
+/// target is there but for those that need root, each for a third of a second.
 fn quick() -> Vec<Scenario> {
-    let size = Size { keys: 500_000, write_buffer: 16 * MIB, cache: 128 * MIB, secs: 1.0 };
-    let mut fills = Scenario::new("fills", &size);
-    fills.parts = vec![[fresh(Kind::FillSeq, 1), fresh(Kind::FillRandom, 2)].concat()];
-    let mut sync = Scenario::new("sync", &size);
-    sync.durable = true;
-    sync.parts = vec![vec![step(Kind::Fresh), timed(Kind::FillSync, 16, &size)]];
-    let mut reads = Scenario::new("reads", &size);
-    reads.parts = vec![vec![
-        step(Kind::Fresh),
-        step(Kind::FillRandom),
-        step(Kind::Settle),
-        timed(Kind::ReadRandom, 1, &size),
-        timed(Kind::ReadMissing, 1, &size),
-        timed(Kind::ReadSeq, 1, &size),
-        timed(Kind::ReadPages, 1, &size),
-        wide(Kind::Seek, 10, 1, &size),
-        timed(Kind::YcsbA, 1, &size),
-        timed(Kind::YcsbE, 1, &size),
-    ]];
-    vec![fills, sync, reads]
+    let size = Size { keys: 500_000, write_buffer: 16 * MIB, cache: 128 * MIB, secs: 0.35 };
+    let replayed = Size { write_buffer: 64 * MIB, ..size };
+    vec![
+        fills(&size),
+        sync(&size),
+        reads(&size),
+        cache_32m(&size),
+        large("values-4k", 4096, 25_000, &size),
+        large("values-64k", 65_536, 1_600, &size),
+        recovery(&replayed),
+    ]
 }
 
 fn full() -> Vec<Scenario> {
     let size = Size { keys: 2_000_000, write_buffer: 64 * MIB, cache: 512 * MIB, secs: 1.5 };
-    let mut fills = Scenario::new("fills", &size);
-    fills.parts = vec![
-        [
-            fresh(Kind::FillSeq, 1),
-            fresh(Kind::FillRandom, 2),
-            fresh(Kind::FillRandom, 4),
-            fresh(Kind::FillBatch, 1),
-            fresh(Kind::FillBatch, 2),
-        ]
-        .concat(),
-    ];
-    let mut sync = Scenario::new("sync", &size);
-    sync.durable = true;
-    let synced = |threads| [step(Kind::Fresh), timed(Kind::FillSync, threads, &size)];
-    sync.parts = vec![[synced(1), synced(4), synced(16)].concat()];
     vec![
-        fills,
-        sync,
+        fills(&size),
+        sync(&size),
         reads(&size),
+        cache_32m(&size),
         small_cache(&size),
         large("values-4k", 4096, 100_000, &size),
         large("values-64k", 65_536, 8_000, &size),
         limited(&size),
         recovery(&size),
     ]
+}
+
+fn fills(size: &Size) -> Scenario {
+    let mut fills = Scenario::new("fills", size);
+    let delete = |threads| Step::new(Kind::DeleteRandom, threads, 1).ops(size.keys / 4);
+    fills.parts = vec![
+        [
+            &fresh(Kind::FillSeq, 1)[..],
+            &fresh(Kind::FillRandom, 2),
+            &[delete(2)],
+            &fresh(Kind::FillRandom, 4),
+            &[delete(4)],
+            &fresh(Kind::FillBatch, 1),
+            &fresh(Kind::FillBatch, 2),
+        ]
+        .concat(),
+    ];
+    fills
+}
+
+fn sync(size: &Size) -> Scenario {
+    let mut sync = Scenario::new("sync", size);
+    sync.durable = true;
+    let synced = |threads| [step(Kind::Fresh), timed(Kind::FillSync, threads, size)];
+    sync.parts = vec![[synced(1), synced(4), synced(16)].concat()];
+    sync
 }
 
 fn reads(size: &Size) -> Scenario {
@@ -179,6 +192,7 @@ fn reads(size: &Size) -> Scenario {
     steps.extend([
         Step::new(Kind::Overwrite, 1, 1).ops(half),
         Step::new(Kind::Overwrite, 2, 1).ops(half),
+        Step::new(Kind::Overwrite, 4, 1).ops(half),
         step(Kind::Settle),
         Step::new(Kind::DeleteRandom, 1, 1).ops(size.keys / 4),
         step(Kind::Close),
@@ -187,11 +201,29 @@ fn reads(size: &Size) -> Scenario {
     reads
 }
 
+/// The data of the other rows, and a cache of 32 MiB for it.
+fn cache_32m(size: &Size) -> Scenario {
+    let mut cache = Scenario::new("cache-32m", size);
+    cache.cache = 32 * MIB;
+    cache.variants = &[MAPPED];
+    cache.parts = vec![vec![
+        step(Kind::Fresh),
+        step(Kind::FillRandom),
+        step(Kind::Settle),
+        timed(Kind::ReadRandom, 1, size),
+        timed(Kind::ReadRandom, 2, size),
+        wide(Kind::Seek, 10, 1, size),
+        step(Kind::Close),
+    ]];
+    cache
+}
+
 /// Data of eight times the memory budget, 29 MiB: two write buffers of 4 MiB and 21 MiB of cache.
 /// The page cache holds it; only the engines' own memory is small.
 fn small_cache(size: &Size) -> Scenario {
     let mut small = Scenario::new("small-cache", size);
-    (small.write_buffer, small.cache, small.mapped) = (4 * MIB, 21 * MIB, true);
+    (small.write_buffer, small.cache) = (4 * MIB, 21 * MIB);
+    small.variants = &[MAPPED];
     small.parts = vec![vec![
         step(Kind::Fresh),
         step(Kind::FillRandom),
@@ -209,7 +241,7 @@ fn small_cache(size: &Size) -> Scenario {
 
 fn large(name: &'static str, value_bytes: usize, keys: u64, size: &Size) -> Scenario {
     let mut large = Scenario::new(name, size);
-    (large.value_bytes, large.keys, large.mapped) = (value_bytes, keys, true);
+    (large.value_bytes, large.keys) = (value_bytes, keys);
     large.parts = vec![vec![
         step(Kind::Fresh),
         step(Kind::FillRandom),
@@ -225,7 +257,8 @@ fn large(name: &'static str, value_bytes: usize, keys: u64, size: &Size) -> Scen
 fn limited(size: &Size) -> Scenario {
     let mut limited = Scenario::new("limited", size);
     (limited.keys, limited.write_buffer, limited.cache) = (4_000_000, 32 * MIB, 48 * MIB);
-    (limited.memory_limit, limited.mapped) = (Some(192 * MIB), true);
+    limited.variants = &[MAPPED];
+    limited.memory_limit = Some(192 * MIB);
     limited.parts = vec![
         vec![step(Kind::Fresh), step(Kind::FillRandom), step(Kind::Settle), step(Kind::Close)],
         vec![

@@ -2,13 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::adapters::MAPPED;
 use crate::figures::{Figures, Median};
 use crate::json::Record;
-use crate::rows::{BOUNDS, Bound, LSM, Limit, ROWS, Row};
+use crate::rows::{BOUNDS, Bound, OURS, ROWS, Row};
 use crate::run::human;
-
-const OURS: &str = "lsmer";
 
 pub(crate) struct Report<'a> {
     pub(crate) figures: &'a Figures<'a>,
@@ -24,13 +21,10 @@ impl Report<'_> {
         for line in self.head {
             let _ = writeln!(text, "- {line}");
         }
-        if self.engines.contains(&MAPPED) {
-            text += "- lsmer-mapped is lsmer with LSM_O_MAPPED_READS: its tables, which are not \
-                     compressed here, are read from mappings, as LMDB reads its file\n";
-        }
         text += "\nOperations a second, medians over the rounds; `!`: other work on the machine \
                  took processors in every sample. The ratio is that of lsmer to the best peer. \
                  Runs differ by up to 20 %: less than 15 % is a tie.\n";
+        self.targets(&mut text);
         let mut groups: Vec<&str> = ROWS.iter().map(|row| row.group).collect();
         groups.dedup();
         for group in groups {
@@ -42,9 +36,9 @@ impl Report<'_> {
         text
     }
 
-    /// Rows of which any engine has figures; of a workload once.
+    /// Rows of which any engine has figures.
     pub(crate) fn measured(&self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(|row| !row.mapped).filter(|row| {
+        ROWS.iter().filter(|row| {
             self.engines
                 .iter()
                 .any(|engine| self.figures.rate(engine, row.scenario, row.label).is_some())
@@ -60,61 +54,21 @@ impl Report<'_> {
     }
 
     fn throughput(&self, text: &mut String, group: &str) {
-        let again = ROWS.iter().filter(|row| row.mapped && self.rate_of_ours(row).is_some());
-        let mut rows: Vec<&Row> = self.measured().collect();
-        rows.extend(again);
-        rows.retain(|row| row.group == group);
+        let rows: Vec<&Row> = self.measured().filter(|row| row.group == group).collect();
         if rows.is_empty() {
             return;
         }
-        self.columns(text, group, &["best peer", "ratio", "target", ""]);
+        self.columns(text, group, &["best peer", "ratio"]);
         for row in rows {
             let _ = write!(text, "| {} |", row.name());
             for engine in self.engines {
                 let cell = self.figures.rate(engine, row.scenario, row.label);
                 let _ = write!(text, " {} |", shown(cell, human));
             }
-            let ours = self.rate_of_ours(row);
             let best = self.best(row);
-            let target = row.target * row.beyond;
-            let ratio = ours.zip(best).map(|(ours, (_, best))| ours.value / best);
-            let best =
-                best.map_or("-".to_owned(), |(name, rate)| format!("{name} {}", human(rate)));
-            let ratio_told = ratio.map_or("-".to_owned(), |ratio| format!("**{ratio:.2}**"));
-            let (target, verdict) = if target == 0.0 {
-                ("-".to_owned(), "")
-            } else {
-                let wanted = if row.beyond > 1.0 {
-                    format!("{} x {}", row.target, row.beyond)
-                } else {
-                    row.target.to_string()
-                };
-                let met = ratio.map(|ratio| if ratio >= target { "met" } else { "missed" });
-                (format!(">= {wanted}"), met.unwrap_or(""))
-            };
-            let _ = writeln!(text, " {best} | {ratio_told} | {target} | {verdict} |");
+            let ratio = best.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            let _ = writeln!(text, " {} | {ratio} |", best.told);
         }
-    }
-
-    fn rate_of_ours(&self, row: &Row) -> Option<Median> {
-        let ours = if row.mapped { MAPPED } else { OURS };
-        self.figures.rate(ours, row.scenario, row.label)
-    }
-
-    /// The best peer that a row's target means, with what peers may answer instead.
-    fn best(&self, row: &Row) -> Option<(&'static str, f64)> {
-        let peers = self
-            .engines
-            .iter()
-            .filter(|name| ![OURS, MAPPED].contains(name))
-            .filter(|name| row.among.is_empty() || row.among.contains(name));
-        let rates = peers.flat_map(|name| {
-            [row.label, row.peers_also].into_iter().filter_map(|label| {
-                let rate = self.figures.rate(name, row.scenario, label)?;
-                Some((*name, rate.value))
-            })
-        });
-        rates.max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     fn bounds(&self, text: &mut String) {
@@ -122,29 +76,17 @@ impl Report<'_> {
         if !any {
             return;
         }
-        self.columns(text, "Time, space and memory (less is better)", &["target", ""]);
+        self.columns(text, "Time, space and memory (less is better)", &[]);
         for bound in BOUNDS {
-            let Some(ours) = self.bounded(bound, OURS) else { continue };
             let _ = write!(text, "| {} |", bound.title);
             for engine in self.engines {
                 let _ = write!(text, " {} |", shown(self.bounded(bound, engine), figure));
             }
-            let (told, limit) = match bound.limit {
-                Limit::Most(most) => (format!("<= {most}"), Some(most)),
-                Limit::TimesLsm(times) => {
-                    let peers = self.engines.iter().filter(|name| LSM.contains(name));
-                    let least = peers
-                        .filter_map(|name| Some(self.bounded(bound, name)?.value))
-                        .min_by(f64::total_cmp);
-                    (format!("<= {times} x best LSM"), least.map(|least| least * times))
-                }
-            };
-            let met = limit.map(|limit| if ours.value <= limit { "met" } else { "missed" });
-            let _ = writeln!(text, " {told} | {} |", met.unwrap_or(""));
+            text.push('\n');
         }
     }
 
-    fn bounded(&self, bound: &Bound, engine: &str) -> Option<Median> {
+    pub(crate) fn bounded(&self, bound: &Bound, engine: &str) -> Option<Median> {
         let cell = (engine, bound.scenario, bound.label, bound.occurrence);
         let mut median = self.figures.median(cell, bound.field)?;
         let sample = self.figures.samples(cell.0, cell.1, cell.2, cell.3).first()?;
@@ -234,13 +176,13 @@ fn verdict(records: &[Record]) -> String {
     text
 }
 
-fn shown(median: Option<Median>, told: impl Fn(f64) -> String) -> String {
+pub(crate) fn shown(median: Option<Median>, told: impl Fn(f64) -> String) -> String {
     median.map_or("-".to_owned(), |median| {
         format!("{}{}", told(median.value), if median.contended { "!" } else { "" })
     })
 }
 
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),

@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::MAPPED;
 use crate::artefact::Artefact;
 use crate::child::Orders;
 use crate::engine::{Outcome, Settings};
@@ -40,9 +39,9 @@ impl Run<'_> {
                 scenario.cache >> 20,
                 if scenario.durable { ", synced" } else { "" },
             );
-            // An engine that failed or is left out has no database for the later parts.
-            let is_left_out = |a: &Artefact| a.engine.name == MAPPED && !scenario.mapped;
-            let mut failed: Vec<bool> = self.artefacts.iter().map(is_left_out).collect();
+            // An engine that failed has no database for the later parts.
+            let mut failed: Vec<bool> =
+                self.artefacts.iter().map(|a| !scenario.includes(a.engine)).collect();
             for (part, steps) in scenario.parts.iter().enumerate() {
                 self.part(round, scenario, part, steps, &mut failed)?;
             }

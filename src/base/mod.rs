@@ -12,6 +12,8 @@ pub(crate) mod limits;
 pub(crate) mod meta;
 pub(crate) mod mutant;
 pub(crate) mod options;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod part;
 
 pub(crate) use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};

@@ -251,5 +251,7 @@ fn op_head(op: &Op<'_>) -> [u8; OP_HEAD_BYTES] {
     head
 }
 
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 #[cfg(test)]
 mod tests;

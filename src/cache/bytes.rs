@@ -126,7 +126,7 @@ impl Draft {
     }
 
     /// A block that is done, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "parts"))]
     pub(super) fn of(block: &[u8], pool: &Arc<Pool>) -> Self {
         let mut draft = Self::new(block.len(), 0, pool).expect("there is memory");
         draft.room()[..block.len()].copy_from_slice(block);

@@ -20,6 +20,8 @@
 mod anchor;
 mod bytes;
 mod counters;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod pin;
 mod slots;
 #[cfg(test)]

@@ -32,6 +32,8 @@ mod handle;
 mod hazard;
 mod hook;
 mod options;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod slab;
 mod status;
 

@@ -38,8 +38,8 @@ pub(crate) fn scores(version: &Version, busy: &Busy, options: &PickOptions) -> V
 fn permille(levels: &Levels, level: Level, busy: &Busy, options: &PickOptions) -> u64 {
     let idle = || levels.sections(level).iter().filter(|section| !busy.holds(section));
     if level == Level(0) {
-        let most = options.sizes.level0_sections.max(1);
-        return (idle().count() * 1000 / most) as u64;
+        let bytes = idle().map(|section| section.meta().bytes).sum();
+        return options.sizes.level0_permille(idle().count(), bytes);
     }
     let targets = options.sizes.targets(&levels.level_bytes());
     let target = targets.bytes[usize::from(level.0)];

@@ -125,7 +125,7 @@ impl Db {
             let active = &state.active;
             if let Some(first) = write.ops.clone().next() {
                 // The bucket is a cache miss of its own: let it come while we encode.
-                active.memtable.prefetch_bucket(first.keyspace, first.key);
+                active.memtable.expect_link(first.keyspace, first.key);
             }
             match active.memtable.reserve(write.bytes) {
                 Reserve::Done(slot) => {
@@ -142,14 +142,16 @@ impl Db {
                         });
                     }
                     if !self.seal(active, tail, &guard)? {
+                        let full = active.log_number();
                         drop(guard);
-                        self.wait_for_next(options)?;
+                        self.wait_for_next(full, options)?;
                     }
                 }
                 Reserve::Sealed(end) => {
                     if !self.install_next(active, end, &guard)? {
+                        let full = active.log_number();
                         drop(guard);
-                        self.wait_for_next(options)?;
+                        self.wait_for_next(full, options)?;
                     }
                 }
             }
@@ -172,6 +174,9 @@ impl Db {
         let body = slot.body_mut();
         let mut at = 0;
         for op in write.ops.clone() {
+            if write.shape.ops > 1 {
+                generation.memtable.expect_link(op.keyspace, op.key);
+            }
             at += batch::encode_entry(&mut body[at..], &op);
         }
         debug_assert_eq!(at, body.len(), "a batch's shape is its size");
@@ -185,24 +190,26 @@ impl Db {
             flags: 0,
             payload_crc: 0,
         };
-        if write.no_log {
+        let words = if write.no_log {
             let skip = Header { kind: RecordKind::Skip, ..header };
             let words = record::encode_header(&skip, salt);
             if generation.is_mapped() {
                 self.store_in_map(generation, place, &words, &[]);
             }
             header.flags = record::FLAG_NOLOG;
+            record::encode_header(&header, salt)
         } else {
             header.payload_crc = record::payload_crc(salt, body);
             let words = record::encode_header(&header, salt);
             if generation.is_mapped() {
                 self.store_in_map(generation, place, &words, body);
             }
-        }
-        let words = record::encode_header(&header, salt);
+            words
+        };
         // The length word stays zero until publication: it is the done mark.
         slot.header_mut().copy_from_slice(&words[4..]);
         Self::index(generation, &slot, write);
+        generation.memtable.expect_record(place + write.bytes);
         slot.publish();
         bomb.defuse();
         self.advance(guard);
@@ -214,18 +221,25 @@ impl Db {
         write: &Write<I>,
     ) {
         let memtable = &generation.memtable;
-        let mut entry = slot.place() + HEADER_BYTES as u64;
-        for (i, op) in (0..).zip(write.ops.clone()) {
-            memtable.link(slot.place(), i, entry);
-            memtable.insert(slot.place(), i, entry);
-            entry += batch::entry_bytes(&op) as u64;
-        }
+        let entries = || {
+            let first = slot.place() + HEADER_BYTES as u64;
+            (0..).zip(write.ops.clone()).scan(first, |next, (i, op)| {
+                let entry = *next;
+                *next += batch::entry_bytes(&op) as u64;
+                Some((i, entry))
+            })
+        };
+        // Links last: their buckets have been on the way since before the entries were encoded.
+        entries().for_each(|(i, entry)| memtable.insert(slot.place(), i, entry));
+        entries().for_each(|(i, entry)| memtable.link(slot.place(), i, entry));
     }
 
     fn store_in_map(&self, generation: &Generation, place: u64, header: &[u8; 48], body: &[u8]) {
         if let Some(segment) = &generation.segment {
             segment.store_record(place, header, body);
-            self.populate_ahead(generation, place + (HEADER_BYTES + body.len()) as u64);
+            let end = place + (HEADER_BYTES + body.len()) as u64;
+            self.populate_ahead(generation, end);
+            segment.expect_record(end);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::db::{Db, LogLevel};
+use super::prepare::PARTED_BYTES_MIN;
 use crate::base::{Error, ErrorKind, KeyspaceId, Result};
 use crate::compaction::{self, Busy, BusyId, Context, Job, Outcome, PickOptions, RangePick};
 use crate::mem::epoch;
@@ -160,7 +161,9 @@ impl Db {
     }
 
     pub(super) fn level_sizes(&self) -> LevelSizes {
-        LevelSizes { base_bytes: 4 * self.options.write_buffer_bytes, ..LevelSizes::default() }
+        let buffer = self.options.write_buffer_bytes;
+        let level0_bytes = if buffer < PARTED_BYTES_MIN { 0 } else { 2 * buffer };
+        LevelSizes { base_bytes: 4 * buffer, level0_bytes, ..LevelSizes::default() }
     }
 
     pub(super) fn pick_options(&self) -> PickOptions {

@@ -14,9 +14,8 @@ use super::db::Db;
 use crate::base::options::EnvOptions;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cache::BlockCache;
-use crate::mem::Garbage;
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::mem::{Budget, Deadline, Parking};
+use crate::mem::{Budget, Deadline, Garbage, Parking, Recycler};
 use crate::os::Os;
 use crate::os::real::RealOs;
 use crate::vfs::Vfs;
@@ -24,6 +23,11 @@ use crate::vfs::posix::PosixVfs;
 
 /// How long an idle worker sleeps before it looks around.
 const IDLE_NS: u64 = 100_000_000;
+
+/// Memory of generations that are gone is kept up to this part of the budget,
+const KEPT_PART: u64 = 8;
+/// and until a worker has found nothing to do so many times.
+const KEPT_LOOKS: u32 = 10;
 
 /// Memory, cache and threads for any number of databases.
 pub(crate) struct Env {
@@ -33,6 +37,8 @@ pub(crate) struct Env {
     /// Bytes of write buffers; the cache gets what they and the tables leave.
     pub(super) buffers: Arc<Budget>,
     pub(super) garbage: Arc<Garbage>,
+    /// Memory of generations that are gone, for those to come.
+    pub(super) memory: Arc<Recycler>,
     pub(super) options: EnvOptions,
     pub(super) throttle: Throttle,
     shared: Arc<Shared>,
@@ -48,6 +54,7 @@ struct Shared {
     parking: Parking,
     os: Arc<dyn Os>,
     garbage: Arc<Garbage>,
+    memory: Arc<Recycler>,
 }
 
 impl Env {
@@ -60,6 +67,7 @@ impl Env {
         check::env(&options)?;
         let budget = options.memory_budget_bytes;
         let garbage = Arc::new(garbage(&*os));
+        let memory = Recycler::new(budget / KEPT_PART);
         let shared = Shared {
             databases: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
@@ -67,6 +75,7 @@ impl Env {
             parking: Parking::new(),
             os: Arc::clone(&os),
             garbage: Arc::clone(&garbage),
+            memory: Arc::clone(&memory),
         };
         Ok(Arc::new(Self {
             vfs,
@@ -74,6 +83,7 @@ impl Env {
             cache: BlockCache::new(budget),
             buffers: Arc::new(Budget::new(budget / 2)),
             garbage,
+            memory,
             throttle: Throttle::new(options.io_bytes_per_sec),
             options,
             shared: Arc::new(shared),
@@ -117,7 +127,7 @@ impl Env {
 
     /// Divides the budget anew: the cache gets what buffers and tables leave.
     pub(super) fn rebalance(&self) {
-        let mut used = self.buffers.used();
+        let mut used = self.buffers.used() + self.memory.bytes();
         for db in self.shared.list() {
             used += db.tables.memory_bytes();
         }
@@ -153,6 +163,7 @@ impl Shared {
                 continue;
             }
             self.garbage.drain();
+            self.memory.trim(KEPT_LOOKS);
             let now = || self.os.monotonic_ns();
             let deadline = Deadline { at_ns: now() + IDLE_NS, now: &now };
             self.parking.wait_until(0, Some(deadline), || {

@@ -67,7 +67,8 @@ impl Db {
             drop(guard);
             // A flush must not wait for room that only a flush can free.
             if !self.prepare_next()? && !self.has_next() && !self.flush_oldest()? {
-                self.wait_for_next(&super::commit::WriteOptions::default())?;
+                let options = super::commit::WriteOptions::default();
+                self.wait_for_next(active.log_number(), &options)?;
             }
         }
     }
@@ -108,6 +109,8 @@ impl Db {
 
     fn flush_one(&self, oldest: &Sealed, end: Lsn) -> Result<()> {
         let started = self.env.os.monotonic_ns();
+        // Nobody stores into its log any more.
+        oldest.release_log();
         let table = self.write_table(oldest, end)?;
         let mut edit = VersionEdit { floor: Some(end), synced: Some(end), ..Default::default() };
         if let Some(table) = &table {

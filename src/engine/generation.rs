@@ -164,7 +164,7 @@ impl Generation {
         last_log: Option<Predecessor>,
         env: &Arc<Env>,
     ) -> Result<Arc<Self>> {
-        let memtable = Memtable::new_whole(0, 0, &env.garbage)?;
+        let memtable = Memtable::new_whole(0, 0, &env.garbage, &env.memory)?;
         memtable.open_at(at);
         Ok(Self::new(memtable, None, last_log, Charge::force(env, 0), &env.garbage))
     }
@@ -177,6 +177,16 @@ impl Generation {
     /// Whether ordinary writes reach its log by storing into mapped memory.
     pub(super) fn is_mapped(&self) -> bool {
         self.segment.as_ref().is_some_and(|segment| segment.is_mapped())
+    }
+
+    /// Whether its successor should be prepared. A large one that is filled through its mapping
+    /// wakes the workers as it goes, and waits until it is half full: then the memory of the one
+    /// before it may be free to be used again.
+    pub(super) fn nears_its_end(&self) -> bool {
+        let capacity = self.memtable.capacity_bytes();
+        let used = || self.memtable.reserved_bytes();
+        !self.is_empty_one()
+            && (capacity <= SMALL_BYTES || !self.is_mapped() || used() >= capacity / 2)
     }
 
     /// How the next log's header names this one, which ends at `end`.
@@ -241,6 +251,8 @@ pub(super) struct ReplayedLog {
     pub(super) bytes: u64,
 }
 
+/// The successor of one that has no more than this is prepared at once.
+const SMALL_BYTES: u64 = 4 << 20;
 /// Above every number.
 const ALL: Lsn = Lsn(u64::MAX);
 
@@ -268,6 +280,15 @@ impl Sealed {
         match self {
             Self::Generation(generation) => generation.segment.as_ref().map(|s| s.number()),
             Self::Replayed(log) => Some(log.number),
+        }
+    }
+
+    /// Unmaps the pages of its log. All of it is visible.
+    pub(super) fn release_log(&self) {
+        if let Self::Generation(generation) = self {
+            if let Some(map) = generation.segment.as_ref().and_then(|segment| segment.map()) {
+                map.release(u64::MAX);
+            }
         }
     }
 

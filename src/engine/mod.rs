@@ -35,6 +35,8 @@ mod mark;
 mod multi_get;
 mod obsolete;
 mod open;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod poison;
 mod prepare;
 mod publish;

@@ -19,8 +19,14 @@ pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
 /// Pages are brought into memory this far ahead of the writers at most: a huge page, which a writer
 /// would need some 200 us to zero.
 const POPULATE_BYTES: u64 = 2 << 20;
+/// Pages of the mapped log are let go so far behind what is visible: late stores come close.
+const RELEASE_BYTES: u64 = 256 << 10;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
+/// Write buffers from this size on are filled
+pub(super) const PARTED_BYTES_MIN: u64 = 16 << 20;
+/// in so many parts.
+const PARTS: u64 = 2;
 /// A database that has nothing to flush gets a generation so small even beyond the budget for write
 /// buffers, so that it is never starved by others that sit on theirs,
 const SMALL_CAPACITY: u64 = 64 << 10;
@@ -34,6 +40,13 @@ fn populate_bytes(capacity: u64) -> u64 {
 }
 
 impl Db {
+    /// Bytes of a full-grown generation: a large write buffer is filled in parts, so that the memory
+    /// of one is free again while the next is filled.
+    fn generation_bytes(&self) -> u64 {
+        let option = self.options.write_buffer_bytes;
+        if option >= PARTED_BYTES_MIN { (option / PARTS) & !4095 } else { option }
+    }
+
     /// Prepares a successor of the active generation, if it has none and there is room.
     ///
     /// Returns whether it did.
@@ -47,7 +60,7 @@ impl Db {
         if self.check_writable().is_err() || self.has_next() {
             return Ok(false);
         }
-        let option = self.options.write_buffer_bytes;
+        let option = self.generation_bytes();
         let wanted = self.next_capacity.load(Ordering::Relaxed).min(option);
         let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
         let generation = match self.build(capacity, false, charge) {
@@ -134,11 +147,12 @@ impl Db {
         };
         let seed = self.env.os.random_u64();
         let memtable = if whole {
-            Memtable::new_whole(capacity, seed, &self.env.garbage)?
+            Memtable::new_whole(capacity, seed, &self.env.garbage, &self.env.memory)?
         } else {
-            Memtable::new(capacity, 0, seed, &self.env.garbage)?
+            Memtable::new(capacity, 0, seed, &self.env.garbage, &self.env.memory)?
         };
         let ahead = if whole { 0 } else { populate_bytes(capacity) };
+        let ahead = (3 * ahead).min(capacity & !4095);
         memtable.populate(0, ahead);
         let name = filename::log(spec.number);
         let segment =
@@ -210,8 +224,7 @@ impl Db {
     }
 
     pub(super) fn could_prepare(&self) -> bool {
-        let capacity =
-            self.next_capacity.load(Ordering::Relaxed).min(self.options.write_buffer_bytes);
+        let capacity = self.next_capacity.load(Ordering::Relaxed).min(self.generation_bytes());
         self.charge(capacity).is_some()
     }
 
@@ -239,7 +252,7 @@ impl Db {
     pub(super) fn populate_ahead(&self, generation: &Generation, place: u64) {
         let populated = generation.populated.load(Ordering::Relaxed);
         let ahead = populate_bytes(generation.memtable.capacity_bytes());
-        if place + ahead / 2 < populated || populated >= generation.memtable.capacity_bytes() {
+        if place + 2 * ahead < populated || populated >= generation.memtable.capacity_bytes() {
             return;
         }
         let next = populated + ahead;
@@ -274,7 +287,7 @@ impl Db {
             let header = SEGMENT_HEAD_BYTES;
             map.populate(header + from, header + to);
             let behind = visible.0.saturating_sub(active.base().0);
-            map.release((header + behind).saturating_sub(POPULATE_BYTES));
+            map.release((header + behind).saturating_sub(RELEASE_BYTES));
         }
         true
     }

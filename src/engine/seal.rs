@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::commit::{Filled, WriteOptions};
 use super::db::{Db, ReadState};
 use super::generation::{self, Follower, Generation, Next, Sealed};
-use crate::base::{Error, Lsn, Result};
+use crate::base::{Error, FileNumber, Lsn, Result};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch::{self, Guard};
 use crate::memtable::Slot;
@@ -97,38 +97,46 @@ impl Db {
         });
     }
 
-    /// Waits until a successor of the active generation is prepared.
+    /// Waits until a successor is prepared for `full`, the generation that the caller found without
+    /// room, or somebody has installed one: then there may be room without any further successor.
     ///
     /// # Errors
     /// `Busy` with `no_stall`, `Timeout`, or why it cannot be had.
-    pub(super) fn wait_for_next(&self, options: &WriteOptions) -> Result<()> {
+    pub(super) fn wait_for_next(&self, full: FileNumber, options: &WriteOptions) -> Result<()> {
         self.jobs.wanted.store(true, Ordering::Relaxed);
         // The seal of the last generation may have been stored on our way here; until `visible` has
         // passed it, that generation cannot be flushed to make room.
         self.advance(&epoch::pin());
         self.env.wake_workers();
-        if options.no_stall && !self.has_next() {
+        if options.no_stall && !self.is_followed(full) {
             // Making a file is not waiting for room; whoever is at it is soon done.
             let preparing = self.jobs.preparing.lock();
             self.prepare_locked()?;
             drop(preparing);
-            return if self.has_next() { Ok(()) } else { Err(self.no_room()) };
+            return if self.is_followed(full) { Ok(()) } else { Err(self.no_room()) };
         }
         let until = match options.deadline_ns {
             0 => None,
             ns => self.deadline(ns),
         };
         let waited = self.wait_on(&self.room_parking, until, || {
-            self.has_next() || self.no_hope().is_some() || self.check_writable().is_err()
+            self.is_followed(full) || self.no_hope().is_some() || self.check_writable().is_err()
         });
         self.check_writable()?;
-        if self.has_next() {
+        if self.is_followed(full) {
             return Ok(());
         }
         if let Some(cause) = self.no_hope() {
             return Err(cause);
         }
         waited.map_err(|error| Error::new(error.kind(), self.no_room().message().to_owned()))
+    }
+
+    /// Whether the generation whose log has this number has a successor, prepared or installed.
+    fn is_followed(&self, full: FileNumber) -> bool {
+        let guard = epoch::pin();
+        let active = &self.state.load(&guard).active;
+        active.log_number() != full || !matches!(active.next.load(&guard), Next::Empty)
     }
 
     pub(super) fn has_next(&self) -> bool {
@@ -173,7 +181,7 @@ impl Db {
                 }
                 Next::Empty => {
                     drop(guard);
-                    if let Err(error) = self.wait_for_next(options) {
+                    if let Err(error) = self.wait_for_next(active.log_number(), options) {
                         self.discard(&own);
                         return Err(error);
                     }

@@ -164,8 +164,7 @@ impl Db {
             return false;
         }
         let guard = epoch::pin();
-        let empty = self.state.load(&guard).active.is_empty_one();
-        !empty || self.jobs.wanted.load(Ordering::Relaxed)
+        self.jobs.wanted.load(Ordering::Relaxed) || self.state.load(&guard).active.nears_its_end()
     }
 
     /// Whether a sealed generation may be flushed now.

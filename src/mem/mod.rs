@@ -17,7 +17,10 @@ mod no_nodes;
 #[cfg(all(feature = "node-heap", not(loom)))]
 mod nodes;
 mod parking;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod prefetch;
+mod recycle;
 mod region;
 
 #[cfg(all(test, loom))]
@@ -36,5 +39,6 @@ pub(crate) use no_nodes::{NodeHeap, NodePool};
 #[cfg(all(feature = "node-heap", not(loom)))]
 pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{prefetch, prefetch_record, prefetch_to_write};
+pub(crate) use recycle::{Pooled, Recycler, Use};
 pub(crate) use region::{Region, advise_huge};

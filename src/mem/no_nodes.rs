@@ -22,12 +22,18 @@ impl NodeHeap {
 }
 
 /// Makes heaps that are none.
-pub(crate) struct NodePool;
+#[derive(Debug)]
+pub(crate) struct NodePool(usize);
 
 impl NodePool {
     /// A pool that keeps nothing.
-    pub(crate) fn new(_heap_bytes: usize) -> Arc<Self> {
-        Arc::new(Self)
+    pub(crate) fn new(heap_bytes: usize) -> Arc<Self> {
+        Arc::new(Self(heap_bytes))
+    }
+
+    /// What was asked for.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.0
     }
 
     /// A heap that is none.

@@ -29,8 +29,8 @@ use crate::base::Result;
 const PIECE_BYTES: usize = 4 << 10;
 /// Alignment of every allocation; whatever asks for more goes to the system.
 const ALIGN: usize = 8;
-/// Regions that a pool keeps: about as many lists of a generation are filled or frozen at once.
-const KEPT: usize = 4;
+/// Regions that a pool keeps: about as many lists are filled or frozen at once.
+const KEPT: usize = 6;
 
 /// Numbers heaps, so that a thread's piece of a gone heap is not taken for a piece of one that has
 /// its memory now. A counter only, hence `Relaxed`. 0 is no heap.
@@ -143,6 +143,7 @@ impl Drop for ScopeEnd {
 
 /// Makes heaps of one size, and keeps the regions of a few that are gone: their pages need no
 /// zeroing anew.
+#[derive(Debug)]
 pub(crate) struct NodePool {
     heap_bytes: usize,
     /// Swapped whole: who takes a region owns it, who gives one gives it up. `AcqRel` on both.
@@ -153,6 +154,11 @@ impl NodePool {
     /// An empty pool of heaps of `heap_bytes`, which are address space: pages come when touched.
     pub(crate) fn new(heap_bytes: usize) -> Arc<Self> {
         Arc::new(Self { heap_bytes, kept: Default::default() })
+    }
+
+    /// Address space of a heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.heap_bytes
     }
 
     /// An empty heap. One without memory, which hands out the system's, where none is to be had.

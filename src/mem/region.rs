@@ -46,7 +46,7 @@ impl Region {
     /// As for [`Region::new`].
     pub(crate) fn inherited(bytes: usize) -> Result<Self> {
         let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
-        let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
+        let len = Self::rounded(bytes).ok_or_else(refused)?;
         if len < HUGE_BYTES {
             return Ok(Self { base: map(len).ok_or_else(refused)?, len });
         }
@@ -59,6 +59,11 @@ impl Region {
         let region = Self { base, len };
         advise_huge(region.as_ptr(), len);
         Ok(region)
+    }
+
+    /// The length of a region that is asked for with `bytes`, if that can be.
+    pub(super) fn rounded(bytes: usize) -> Option<usize> {
+        bytes.max(1).checked_next_multiple_of(PAGE_BYTES)
     }
 
     /// As [`Region::new`], but without huge pages, for memory of which mostly only the start is touched.

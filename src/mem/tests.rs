@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::epoch;
-use super::{Budget, Deadline, EpochCell, Garbage, Parking, Region, fork};
+use super::{Budget, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork};
 
 /// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
@@ -46,6 +46,57 @@ fn region_beyond_the_address_space_is_no_memory() {
 
         assert_eq!(error.kind(), crate::base::ErrorKind::NoMemory);
     }
+}
+
+/// The bytes of a region that the test has to itself.
+#[allow(unsafe_code, reason = "reads and writes a region")]
+fn bytes_of(region: &mut Pooled) -> &mut [u8] {
+    // SAFETY: the region is this long and initialized, and the borrow makes the slice the only one.
+    unsafe { std::slice::from_raw_parts_mut(region.as_ptr(), region.len()) }
+}
+
+#[test]
+fn region_that_is_used_again_is_zeros_however_much_of_it_was_written() {
+    let memory = Recycler::new(1 << 20);
+    for written in [64 << 10, 100, 0, 64 << 10] {
+        let mut region = memory.region(Use::Arena, 64 << 10).unwrap();
+        assert!(bytes_of(&mut region).iter().all(|&byte| byte == 0));
+        bytes_of(&mut region)[..written].fill(7);
+        region.populate(0, 64 << 10);
+        if written < region.len() {
+            region.note_used(written);
+        }
+    }
+
+    let address = memory.region(Use::Arena, 64 << 10).unwrap().as_ptr();
+    let mut again = memory.region(Use::Arena, 64 << 10).unwrap();
+
+    assert_eq!(again.as_ptr(), address, "the region was not kept");
+    assert!(bytes_of(&mut again).iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn recycler_keeps_what_its_limit_allows_until_nobody_wants_it() {
+    let memory = Recycler::new(100 << 10);
+    let three: Vec<_> = (0..3).map(|_| memory.region(Use::Arena, 40 << 10).unwrap()).collect();
+    drop(three);
+    assert_eq!(memory.bytes(), 80 << 10);
+
+    memory.trim(1);
+    assert_eq!(memory.bytes(), 80 << 10);
+    memory.trim(1);
+    assert_eq!(memory.bytes(), 0);
+}
+
+#[test]
+fn recycler_lets_go_what_was_outgrown_and_nothing_of_another_use() {
+    let memory = Recycler::new(1 << 20);
+    drop(memory.region(Use::Index, 4 << 10).unwrap());
+    drop(memory.region(Use::Arena, 64 << 10).unwrap());
+
+    drop(memory.region(Use::Arena, 128 << 10).unwrap());
+
+    assert_eq!(memory.bytes(), (4 << 10) + (128 << 10));
 }
 
 #[test]

@@ -13,10 +13,11 @@
 mod bytes;
 mod image;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::base::{Error, Result};
-use crate::mem::Region;
+use crate::mem::{Pooled, Recycler, Use, prefetch_record};
 
 use super::layout::{self, LINK_BYTES, OP_BYTES, Shape};
 
@@ -26,7 +27,7 @@ const CAPACITY_BYTES_MAX: usize = (u32::MAX as usize) & !7;
 /// Zeroed memory of one generation.
 #[derive(Debug)]
 pub(super) struct Arena {
-    region: Region,
+    region: Pooled,
     capacity: usize,
 }
 
@@ -35,16 +36,22 @@ impl Arena {
     ///
     /// # Errors
     /// `Invalid` above 4 GiB, `NoMemory` when the memory cannot be had.
-    pub(super) fn new(capacity: usize) -> Result<Self> {
+    pub(super) fn new(capacity: usize, memory: &Arc<Recycler>) -> Result<Self> {
         if capacity > CAPACITY_BYTES_MAX || capacity % 8 != 0 {
             return Err(Error::invalid(format!("a memtable cannot have {capacity} bytes")));
         }
-        Ok(Self { region: Region::new(capacity)?, capacity })
+        Ok(Self { region: memory.region(Use::Arena, capacity)?, capacity })
     }
 
     /// Bytes.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Says that nothing was written from `place` on, so that it need not be cleared for the next
+    /// owner of the memory. For the memtable's end.
+    pub(super) fn note_used(&mut self, place: usize) {
+        self.region.note_used(place);
     }
 
     /// Touches the pages of `[from, to)`.
@@ -62,6 +69,12 @@ impl Arena {
         );
         // SAFETY: inside the region, as just checked.
         unsafe { self.region.as_ptr().add(place) }
+    }
+
+    /// Begins to bring the memory at `place` into the cache, to be written.
+    #[inline]
+    pub(super) fn expect(&self, place: usize) {
+        prefetch_record(self.region.as_ptr().wrapping_add(place));
     }
 
     /// The operation of the entry at `place`, whose writer says that it is written, with its

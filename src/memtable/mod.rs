@@ -4,9 +4,9 @@
 //! and a row of small skiplists, frozen into sorted arrays, for ranges. Who writes where is decided
 //! elsewhere, by reservation; for each record its writer calls, in this order:
 //!
-//! 1. [`Memtable::prepare`] and [`Memtable::prefetch_bucket`], before the reservation;
+//! 1. [`Memtable::prepare`] and [`Memtable::expect_link`], before the reservation;
 //! 2. [`Memtable::fill`], to write header and entries (all but the mark);
-//! 3. [`Memtable::link`] for each entry, then [`Memtable::insert`] for each entry;
+//! 3. [`Memtable::insert`] and [`Memtable::link`] for each entry, in any order;
 //! 4. [`Memtable::set_mark`].
 //!
 //! Readers give a position and see exactly the entries numbered below it, all of which must be
@@ -18,6 +18,8 @@
 mod arena;
 mod layout;
 mod ordered;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod point;
 mod read;
 mod slot;
@@ -33,8 +35,8 @@ use std::sync::Arc;
 
 use crate::base::coding::{u32_of, usize_of};
 use crate::base::{Entry, Kind, Lsn, Result};
-use crate::mem::Garbage;
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::mem::{Garbage, Recycler};
 
 use arena::Arena;
 use ordered::{Keep, OrderedIndex, SpanRule};
@@ -98,7 +100,8 @@ impl Memtable {
     /// An empty memtable of `capacity_bytes` (a multiple of 8, below 4 GiB), not yet installed.
     ///
     /// It is full at about `entry_limit` entries, even if bytes are left (0: four to a bucket).
-    /// `hash_seed` is random and secret. What freezing replaces goes to `garbage`.
+    /// `hash_seed` is random and secret. What freezing replaces goes to `garbage`;
+    /// memory comes from `memory` and returns there at the end.
     ///
     /// # Errors
     /// `Invalid` for such a capacity, `NoMemory` when the memory cannot be had.
@@ -107,8 +110,10 @@ impl Memtable {
         entry_limit: usize,
         hash_seed: u64,
         garbage: &Arc<Garbage>,
+        memory: &Arc<Recycler>,
     ) -> Result<Self> {
-        Self::with_rule(capacity_bytes, entry_limit, hash_seed, garbage, SpanRule::default())
+        let rule = SpanRule::default();
+        Self::with_rule(capacity_bytes, entry_limit, hash_seed, garbage, memory, rule)
     }
 
     /// A memtable that is born sealed: all of its `capacity_bytes`, the seal's room included, are
@@ -120,9 +125,10 @@ impl Memtable {
         capacity_bytes: u64,
         hash_seed: u64,
         garbage: &Arc<Garbage>,
+        memory: &Arc<Recycler>,
     ) -> Result<Self> {
         // An arena has at least one word.
-        let mut memtable = Self::new(capacity_bytes.max(8), 0, hash_seed, garbage)?;
+        let mut memtable = Self::new(capacity_bytes.max(8), 0, hash_seed, garbage, memory)?;
         memtable.tail = Tail::new(capacity_bytes, true);
         Ok(memtable)
     }
@@ -132,15 +138,16 @@ impl Memtable {
         entry_limit: usize,
         hash_seed: u64,
         garbage: &Arc<Garbage>,
+        memory: &Arc<Recycler>,
         rule: SpanRule,
     ) -> Result<Self> {
         let capacity = usize_of(capacity_bytes)?;
-        let arena = Arena::new(capacity)?;
-        let points = PointIndex::new(capacity / BYTES_PER_BUCKET, hash_seed)?;
+        let arena = Arena::new(capacity, memory)?;
+        let points = PointIndex::new(capacity / BYTES_PER_BUCKET, hash_seed, memory)?;
         let entry_limit = if entry_limit == 0 { 4 * points.buckets() } else { entry_limit };
         Ok(Self {
             points,
-            ordered: OrderedIndex::new(capacity, rule, garbage),
+            ordered: OrderedIndex::new(capacity, rule, garbage, memory),
             arena,
             base: AtomicU64::new(NO_BASE),
             full: AtomicBool::new(false),
@@ -238,6 +245,18 @@ impl Memtable {
     /// Entries inserted; approximate while others insert.
     pub(crate) fn entry_count(&self) -> usize {
         self.ordered.seen(0).entries
+    }
+}
+
+impl Drop for Memtable {
+    fn drop(&mut self) {
+        // Beyond what was reserved nobody has written (S5), so that needs no clearing. Whoever
+        // gave it a base without the tail reserves in a way of his own.
+        let used = match (self.tail.reserved_bytes(), self.base()) {
+            (0, Some(_)) => usize::MAX,
+            (bytes, _) => usize_of(bytes).unwrap_or(usize::MAX),
+        };
+        self.arena.note_used(used);
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Result};
-use crate::mem::{EpochCell, Garbage, epoch};
+use crate::mem::{EpochCell, Garbage, Recycler, epoch};
 
 use super::arena::Arena;
 use key::SortKey;
@@ -56,9 +56,14 @@ pub(super) struct Seen {
 
 impl OrderedIndex {
     /// An empty index of an arena of `capacity` bytes. What freezing replaces goes to `garbage`.
-    pub(super) fn new(capacity: usize, rule: SpanRule, garbage: &Arc<Garbage>) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        rule: SpanRule,
+        garbage: &Arc<Garbage>,
+        memory: &Recycler,
+    ) -> Self {
         Self {
-            lists: Lists::new(capacity, rule),
+            lists: Lists::new(capacity, rule, memory),
             runs: EpochCell::new(Arc::new(RunList::default()), Arc::clone(garbage)),
             garbage: Arc::clone(garbage),
             freezing: Mutex::new(()),

@@ -7,11 +7,12 @@
 
 mod chain;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::base::coding::u32_of;
 use crate::base::{KeyspaceId, Result};
-use crate::mem::{Region, prefetch};
+use crate::mem::{Pooled, Recycler, Use, prefetch, prefetch_to_write};
 
 use super::arena::Arena;
 use super::layout::{self, View};
@@ -27,7 +28,7 @@ pub(super) const WALK_MAX: usize = 16;
 /// The buckets of one generation.
 #[derive(Debug)]
 pub(super) struct PointIndex {
-    region: Region,
+    region: Pooled,
     mask: usize,
     seed: u64,
 }
@@ -39,9 +40,10 @@ impl PointIndex {
     ///
     /// # Errors
     /// `NoMemory` when the memory cannot be had.
-    pub(super) fn new(count: usize, seed: u64) -> Result<Self> {
+    pub(super) fn new(count: usize, seed: u64, memory: &Arc<Recycler>) -> Result<Self> {
         let count = count.max(64).next_power_of_two();
-        Ok(Self { region: Region::new(count * size_of::<u64>())?, mask: count - 1, seed })
+        let region = memory.region(Use::Index, count * size_of::<u64>())?;
+        Ok(Self { region, mask: count - 1, seed })
     }
 
     /// How many buckets there are.
@@ -75,6 +77,12 @@ impl PointIndex {
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         prefetch(self.region.as_ptr().cast::<u64>().wrapping_add(self.index(hash)));
+    }
+
+    /// The same for one that will be linked into.
+    #[inline]
+    pub(super) fn prefetch_to_write(&self, hash: u64) {
+        prefetch_to_write(self.region.as_ptr().cast::<u64>().wrapping_add(self.index(hash)));
     }
 
     /// Links the entry at `place`, numbered `number` less the base, into the chain of its key.

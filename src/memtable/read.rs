@@ -33,6 +33,12 @@ impl Memtable {
         self.prefetch_hash(self.hash(keyspace, key));
     }
 
+    /// The same for a key that will be linked.
+    #[inline]
+    pub(crate) fn expect_link(&self, keyspace: KeyspaceId, key: &[u8]) {
+        self.points.prefetch_to_write(self.hash(keyspace, key));
+    }
+
     /// The same by hash.
     #[inline]
     pub(crate) fn prefetch_hash(&self, hash: u64) {

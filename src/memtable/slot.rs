@@ -114,9 +114,21 @@ impl Memtable {
         Slot { memtable: self, lsn, place: lsn.0 - self.tail.base().0, length }
     }
 
+    /// Bytes that are reserved, at any time.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.tail.reserved_bytes()
+    }
+
     /// The tail as it is: the next free position, or the sealed word.
     pub(crate) fn tail(&self) -> u64 {
         self.tail.word()
+    }
+
+    /// Begins to bring the memory into the cache to which the next record will go, if it is put at
+    /// `place`.
+    #[inline]
+    pub(crate) fn expect_record(&self, place: u64) {
+        self.arena.expect(super::at(place));
     }
 
     /// Seals it behind a seal record if the tail is still `tail`.

@@ -108,6 +108,14 @@ impl Tail {
         }
     }
 
+    /// Bytes that were reserved, the seal included.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        match self.word() & !SEALED {
+            0 => 0,
+            end => end - self.base().0,
+        }
+    }
+
     /// The final position, once sealed.
     pub(crate) fn sealed_at(&self) -> Option<Lsn> {
         let word = self.word.load(Ordering::Acquire);

@@ -1,7 +1,6 @@
 //! A small engine around one memtable, and the tests that use it.
 
 mod cursors;
-mod figures;
 mod freezing;
 mod images;
 mod points;
@@ -15,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::coding::{Put, align8, get_u64};
 use crate::base::{Cursor, Entry, KeyspaceId, Kind, Lsn};
-use crate::mem::Garbage;
+use crate::mem::{Garbage, Recycler};
 
 use super::layout::{FLAGS_AT, HEADER_BYTES, TYPE_AT, TYPE_BATCH};
 use super::ordered::SpanRule;
@@ -67,6 +66,12 @@ fn encode(op: &Op, out: &mut Vec<u8>) {
     out.resize(align8(out.len()), 0);
 }
 
+/// All tests' generations use each other's memory again.
+fn recycler() -> Arc<Recycler> {
+    static MEMORY: std::sync::OnceLock<Arc<Recycler>> = std::sync::OnceLock::new();
+    Arc::clone(MEMORY.get_or_init(|| Recycler::new(64 << 20)))
+}
+
 /// A generation, its tail, and `visible`.
 struct Engine {
     table: Arc<Memtable>,
@@ -78,7 +83,8 @@ struct Engine {
 impl Engine {
     fn new(capacity: u64, rule: SpanRule) -> Self {
         let garbage = Arc::new(Garbage::new());
-        let table = Memtable::with_rule(capacity, 0, 42, &garbage, rule).unwrap();
+        let memory = recycler();
+        let table = Memtable::with_rule(capacity, 0, 42, &garbage, &memory, rule).unwrap();
         table.set_base(Lsn(BASE));
         Self {
             table: Arc::new(table),

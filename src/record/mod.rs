@@ -244,5 +244,7 @@ fn is_record_length(length: u32) -> bool {
     length >= 48 && length % 8 == 0
 }
 
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 #[cfg(test)]
 mod tests;

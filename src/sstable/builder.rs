@@ -26,6 +26,7 @@ pub(crate) struct TableBuilder {
     places: Vec<SectionPlace>,
     current: Option<SectionBuilder>,
     failure: Option<Error>,
+    /// Whether filter and hash index are asked for every key before they are written. On in tests.
     paranoid: bool,
 }
 
@@ -44,12 +45,6 @@ impl TableBuilder {
             failure,
             paranoid: cfg!(test),
         }
-    }
-
-    /// Whether filter and hash index are asked for every key before they are written. On in tests.
-    #[cfg(test)]
-    pub(crate) fn set_paranoid(&mut self, paranoid: bool) {
-        self.paranoid = paranoid;
     }
 
     /// Begins the section of `keyspace`; ids ascend, and no section is open. Asserted.

@@ -17,6 +17,8 @@ mod hash_index;
 mod index;
 mod key_buf;
 mod output;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod point;
 mod properties;
 mod read;

@@ -20,6 +20,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["txn"],
     &["index", "capi"],
+    &["parts"],
 ];
 
 /// Test code below these paths joins the parts, so it may name every module.

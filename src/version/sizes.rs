@@ -15,13 +15,19 @@ pub(crate) struct LevelSizes {
     pub(crate) base_bytes: u64,
     /// How much larger each level is than the one above, at least 2. Default: 10.
     pub(crate) multiplier: u64,
-    /// Sections of a keyspace in level 0 that start a compaction. Default: 4.
+    /// Sections of a keyspace in level 0 that start a compaction, if they have `level0_bytes`
+    /// together or are [`FULL`] times as many. Default: 4.
     pub(crate) level0_sections: usize,
+    /// Fewer bytes in level 0 are not worth a compaction for their number alone. Default: 0.
+    pub(crate) level0_bytes: u64,
 }
+
+/// So many times `level0_sections` sections of level 0 are compacted however small they are.
+const FULL: usize = 2;
 
 impl Default for LevelSizes {
     fn default() -> Self {
-        Self { base_bytes: 256 << 20, multiplier: 10, level0_sections: 4 }
+        Self { base_bytes: 256 << 20, multiplier: 10, level0_sections: 4, level0_bytes: 0 }
     }
 }
 
@@ -58,12 +64,22 @@ impl LevelSizes {
         Targets { base: level_of(base), bytes }
     }
 
+    /// How full level 0 is with so many sections and bytes, in thousandths: at 1000 it is due.
+    pub(crate) fn level0_permille(&self, sections: usize, bytes: u64) -> u64 {
+        let most = self.level0_sections.max(1);
+        let by_number = (sections * 1000 / most) as u64;
+        if bytes >= self.level0_bytes || sections >= FULL * most {
+            return by_number;
+        }
+        by_number.min(999)
+    }
+
     /// Estimated bytes to move until the keyspace is in shape: what level 0 holds once it is due,
     /// and what each level holds above its target.
     pub(crate) fn debt_bytes(&self, levels: &Levels) -> u64 {
         let level_bytes = levels.level_bytes();
         let targets = self.targets(&level_bytes);
-        let due = levels.sections(Level(0)).len() >= self.level0_sections;
+        let due = self.level0_permille(levels.sections(Level(0)).len(), level_bytes[0]) >= 1000;
         let level0 = if due { level_bytes[0] } else { 0 };
         let over = level_bytes.iter().zip(&targets.bytes).skip(1);
         over.fold(level0, |sum, (have, want)| sum + have.saturating_sub(*want))

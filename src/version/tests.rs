@@ -311,7 +311,7 @@ fn every_failed_read_of_a_walk_is_an_error_and_never_an_end() {
 
 #[test]
 fn level_sizes_grow_from_the_last_level_up() {
-    let sizes = LevelSizes { base_bytes: 100, multiplier: 10, level0_sections: 4 };
+    let sizes = LevelSizes { base_bytes: 100, multiplier: 10, level0_sections: 4, level0_bytes: 0 };
     let mut bytes = [0; LEVEL_COUNT];
     let mut base = |level: usize, have: u64| {
         bytes[level] = have;
@@ -328,6 +328,16 @@ fn level_sizes_grow_from_the_last_level_up() {
     let (level, targets) = base(3, 1);
     assert_eq!((level, &targets[3..]), (3, &[100, 100, 500, u64::MAX][..]), "a used level stays");
     assert_eq!(base(6, 1 << 60).0, 1);
+}
+
+#[test]
+fn level_0_is_due_when_it_has_sections_and_bytes_enough_or_very_many_sections() {
+    let sizes = LevelSizes { level0_sections: 4, level0_bytes: 100, ..LevelSizes::default() };
+
+    assert_eq!(sizes.level0_permille(3, 1000), 750);
+    assert_eq!(sizes.level0_permille(4, 100), 1000);
+    assert_eq!(sizes.level0_permille(7, 99), 999);
+    assert_eq!(sizes.level0_permille(8, 0), 2000);
 }
 
 #[test]

@@ -114,6 +114,12 @@ impl LogMap for MappedLog {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 
+    #[inline]
+    fn hint(&self, offset: u64) -> *const u8 {
+        let offset = usize::try_from(offset).unwrap_or(self.len).min(self.len);
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
     fn store_words(&self, offset: u64, words: &[u64]) {
         assert!(offset % 8 == 0, "words at an offset of {offset}");
         let to = self.address(offset, size_of_val(words));

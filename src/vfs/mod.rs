@@ -7,6 +7,8 @@
 
 mod mapped;
 mod mapped_table;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -141,6 +143,11 @@ pub(crate) trait LogMap: Send + Sync {
     fn store(&self, offset: u64, bytes: &[u8]);
     /// Stores words, little-endian, each by one atomic store, at a multiple of 8.
     fn store_words(&self, offset: u64, words: &[u64]);
+    /// Where `offset` lies in memory, to be prefetched and not to be followed; null where it has no
+    /// such place.
+    fn hint(&self, _offset: u64) -> *const u8 {
+        std::ptr::null()
+    }
     /// Brings the pages of `[from, to)` into memory, writable. A hint: failure is harmless.
     fn populate(&self, from: u64, to: u64);
     /// Tells that nothing below `offset` will be stored again; its pages may be unmapped.

@@ -15,6 +15,8 @@
 
 mod chain;
 mod header;
+#[cfg(all(any(test, feature = "parts"), not(loom)))]
+pub(crate) mod parts;
 mod reader;
 mod replay;
 mod segment;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::header::{self, COPY_BYTES, PART2_AT, Place, SEGMENT_HEAD_BYTES, SegmentSpec};
 use crate::base::{FileNumber, Result, filename};
+use crate::mem::prefetch_record;
 use crate::record::{self, HEADER_BYTES};
 use crate::vfs::{Dir, File, LogMap};
 
@@ -104,6 +105,15 @@ impl Segment {
         let at = SEGMENT_HEAD_BYTES + place;
         map.store(at + record::HEADER_BYTES as u64, body);
         map.store(at, header);
+    }
+
+    /// Begins to bring the memory into the cache to which a mapped segment's next record will go,
+    /// if that is at `place`.
+    #[inline]
+    pub(crate) fn expect_record(&self, place: u64) {
+        if let Some(map) = &self.map {
+            prefetch_record(map.hint(SEGMENT_HEAD_BYTES + place));
+        }
     }
 
     /// Stores words into a mapped segment by atomic stores: for records that several helpers store

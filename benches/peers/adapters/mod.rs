@@ -14,6 +14,7 @@ use std::path::Path;
 
 use crate::dl;
 use crate::engine::Open;
+use crate::rows::MAPPED;
 
 /// An engine that can be asked for by name.
 #[derive(Debug)]
@@ -22,44 +23,37 @@ pub(crate) struct Known {
     pub(crate) open: Open,
     /// The beginning of the file name of its installed library; none: it is built here.
     pub(crate) library: Option<&'static str>,
+    /// The engine whose library this is, opened with other options. It takes part only in the
+    /// scenarios that name it.
+    pub(crate) variant_of: Option<&'static str>,
     /// Colour in plots.
     pub(crate) colour: &'static str,
 }
 
-/// lsmer with `LSM_O_MAPPED_READS`, the same library. It runs where that makes a difference.
-pub(crate) const MAPPED: &str = "lsmer-mapped";
+const fn engine(
+    name: &'static str,
+    open: Open,
+    library: Option<&'static str>,
+    colour: &'static str,
+) -> Known {
+    Known { name, open, library, variant_of: None, colour }
+}
 
 pub(crate) const KNOWN: &[Known] = &[
-    Known { name: "lsmer", open: lsmer::open, library: None, colour: "#c2185b" },
-    Known { name: MAPPED, open: lsmer::open_mapped, library: None, colour: "#f48fb1" },
+    engine("lsmer", lsmer::open, None, "#c2185b"),
     Known {
-        name: "rocksdb",
-        open: rocksdb::open,
-        library: Some("librocksdb.so"),
-        colour: "#e8a33d",
+        name: MAPPED,
+        open: lsmer::open_mapped,
+        library: None,
+        variant_of: Some("lsmer"),
+        colour: "#f48fb1",
     },
-    Known {
-        name: "leveldb",
-        open: leveldb::open,
-        library: Some("libleveldb.so"),
-        colour: "#7cb342",
-    },
-    Known { name: "lmdb", open: lmdb::open, library: Some("liblmdb.so"), colour: "#3f7fbf" },
-    Known {
-        name: "wiredtiger",
-        open: wiredtiger::open,
-        library: Some("libwiredtiger.so"),
-        colour: "#7e57c2",
-    },
-    Known { name: "fjall", open: fjall::open, library: None, colour: "#26a69a" },
+    engine("rocksdb", rocksdb::open, Some("librocksdb.so"), "#e8a33d"),
+    engine("leveldb", leveldb::open, Some("libleveldb.so"), "#7cb342"),
+    engine("lmdb", lmdb::open, Some("liblmdb.so"), "#3f7fbf"),
+    engine("wiredtiger", wiredtiger::open, Some("libwiredtiger.so"), "#7e57c2"),
+    engine("fjall", fjall::open, None, "#26a69a"),
 ];
-
-impl Known {
-    /// The engine whose library it is.
-    pub(crate) fn base(&self) -> &'static str {
-        if self.name == MAPPED { "lsmer" } else { self.name }
-    }
-}
 
 pub(crate) fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
@@ -67,7 +61,8 @@ pub(crate) fn known(name: &str) -> Option<&'static Known> {
 
 /// Where an installed library is: `LSMER_PEER_NAME` (capitals) if set, else as the loader knows.
 pub(crate) fn find(known: &Known) -> Option<String> {
-    let variable = format!("LSMER_PEER_{}", known.base().to_uppercase());
+    let library = known.variant_of.unwrap_or(known.name);
+    let variable = format!("LSMER_PEER_{}", library.to_uppercase());
     if let Ok(path) = std::env::var(variable) {
         return Some(path);
     }

@@ -11,7 +11,7 @@ use crate::merge::testing::{Owned, Random};
 use crate::version::{LevelSizes, Version};
 
 fn sizes() -> LevelSizes {
-    LevelSizes { base_bytes: 1 << 20, multiplier: 10, level0_sections: 2 }
+    LevelSizes { base_bytes: 1 << 20, multiplier: 10, level0_sections: 2, level0_bytes: 0 }
 }
 
 /// A tree with data in level 6 and a due level 0, nothing of it open, and the job for it.

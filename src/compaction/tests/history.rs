@@ -16,6 +16,7 @@ fn tiny_sizes(random: &mut Random) -> LevelSizes {
         base_bytes: [1, 300, 2000][random.below(3)],
         multiplier: 2,
         level0_sections: 1 + random.below(3),
+        level0_bytes: [0, 500][random.below(2)],
     }
 }
 
@@ -197,7 +198,8 @@ fn without_readers_nothing_is_left_but_the_newest_values() {
 fn compaction_comes_to_rest_in_shape() {
     for seed in 0..10 {
         let mut random = Random::new(seed);
-        let sizes = LevelSizes { base_bytes: 2000, multiplier: 3, level0_sections: 4 };
+        let sizes =
+            LevelSizes { base_bytes: 2000, multiplier: 3, level0_sections: 4, level0_bytes: 0 };
         let mut tree = Tree::new(sizes, 500);
         for _ in 0..120 {
             tree.flush(&mut random, 10, 300);

@@ -2,7 +2,8 @@
 
 use super::machine::{BUFFER, Machine, SYNC, get, put, scan};
 use crate::base::options::{LogMode, OpenOptions};
-use crate::base::{ErrorKind, KeyspaceId};
+use crate::base::{ErrorKind, FileNumber, KeyspaceId};
+use crate::mem::epoch;
 use crate::vfs::sim::{PowerLoss, SimFs};
 
 fn modes() -> [Machine; 2] {
@@ -29,6 +30,24 @@ fn what_is_put_is_read_from_memory_and_from_tables() {
         db.flush().unwrap();
         assert_eq!(scan(&db), before);
         assert_eq!(db.stat("sealed_generations").unwrap(), 0);
+        db.close().unwrap();
+    }
+}
+
+#[test]
+fn who_found_a_generation_full_waits_for_no_other_than_its_successor() {
+    for machine in modes() {
+        let db = machine.open().unwrap();
+        put(&db, "key", "value", &BUFFER).unwrap();
+        let full = db.state.load(&epoch::pin()).active.log_number();
+        assert_ne!(full, FileNumber::default());
+
+        db.flush().unwrap();
+
+        // The flush has installed the successor; that one has none, and needs none yet.
+        assert!(!db.has_next());
+        db.wait_for_next(full, &BUFFER).unwrap();
+        assert!(!db.has_next());
         db.close().unwrap();
     }
 }

@@ -27,7 +27,7 @@ use crossbeam_skiplist::base::Entry as Node;
 
 use crate::mem::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::mem::epoch::{self, Guard};
-use crate::mem::{NodeHeap, NodePool};
+use crate::mem::{NodeHeap, NodePool, Recycler};
 use crate::memtable::layout::{LINK_BYTES, OP_BYTES};
 
 use super::key::SortKey;
@@ -146,12 +146,12 @@ pub(super) struct Lists {
 
 impl Lists {
     /// No list yet, for an arena of `capacity` bytes.
-    pub(super) fn new(capacity: usize, rule: SpanRule) -> Self {
+    pub(super) fn new(capacity: usize, rule: SpanRule, memory: &Recycler) -> Self {
         let slots = capacity / rule.bytes_min.max(1) + 2;
         Self {
             rule,
             capacity,
-            heaps: NodePool::new(heap_bytes(rule.bytes_max.min(capacity))),
+            heaps: memory.nodes(heap_bytes(rule.bytes_max.min(capacity))),
             slots: (0..slots).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             ends: (0..slots).map(|_| AtomicUsize::new(0)).collect(),
             made: AtomicUsize::new(0),

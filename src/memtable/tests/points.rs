@@ -111,7 +111,7 @@ fn keys_that_are_hard_to_tell_apart_are_told_apart() {
 #[test]
 fn generation_without_a_base_is_empty() {
     let garbage = Arc::new(Garbage::new());
-    let table = Arc::new(Memtable::new(4096, 0, 1, &garbage).unwrap());
+    let table = Arc::new(Memtable::new(4096, 0, 1, &garbage, &Recycler::new(0)).unwrap());
 
     assert!(table.base().is_none());
     assert!(table.get(KeyspaceId(0), b"k", Lsn(u64::MAX)).is_none());
@@ -125,7 +125,8 @@ fn generation_without_a_base_is_empty() {
 #[test]
 fn memtable_is_full_when_its_entries_reach_their_limit() {
     let garbage = Arc::new(Garbage::new());
-    let table = Memtable::with_rule(1 << 20, 100, 42, &garbage, SHORT_SPANS).unwrap();
+    let table =
+        Memtable::with_rule(1 << 20, 100, 42, &garbage, &Recycler::new(0), SHORT_SPANS).unwrap();
     table.set_base(Lsn(BASE));
     let engine = Engine { table: Arc::new(table), ..Engine::new(4096, SHORT_SPANS) };
 

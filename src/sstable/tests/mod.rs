@@ -4,7 +4,6 @@ mod damage;
 mod model;
 mod page;
 mod parts;
-mod speed;
 
 use std::path::Path;
 use std::sync::Arc;
