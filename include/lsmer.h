@@ -268,6 +268,14 @@
 #define LSM_O_WRITTEN_LOG 8u
 
 /**
+ * lsm_open_opts.flags: table files are mapped, and blocks that are not compressed are read where
+ * they lie in the page cache. They are no part of memory_budget, are not copied for
+ * lsm_get_pinned, and each is checked once, when it is first read. An I/O error then, or a table
+ * file that somebody cuts off, is no code: it raises SIGBUS in the reading thread.
+ */
+#define LSM_O_MAPPED_READS 16u
+
+/**
  * lsm_ks_opts.filter_bits_x10: no filter.
  */
 #define LSM_FILTER_NONE 4294967295u

@@ -36,6 +36,7 @@ const PROGRAMS: &[(&str, Weight)] = &[
     ("open", Light),
     ("get_put", Light),
     ("multi_get", Light),
+    ("mapped", Light),
     ("room", Light),
     ("batch", Light),
     ("iter", Light),

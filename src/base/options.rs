@@ -51,6 +51,7 @@ impl Default for EnvOptions {
 }
 
 /// How one database is opened.
+#[allow(clippy::struct_excessive_bools, reason = "they are the flags of the C API")]
 #[derive(Clone, Debug)]
 pub(crate) struct OpenOptions {
     /// Take a shared lock, replay in memory, write nothing.
@@ -67,6 +68,8 @@ pub(crate) struct OpenOptions {
     pub(crate) low_space_bytes: u64,
     /// Mapped or written log.
     pub(crate) log_mode: LogMode,
+    /// Read uncompressed blocks of tables where they lie in the page cache. Default: no.
+    pub(crate) mapped_reads: bool,
 }
 
 impl Default for OpenOptions {
@@ -79,6 +82,7 @@ impl Default for OpenOptions {
             write_buffer_bytes: 64 << 20,
             low_space_bytes: 0,
             log_mode: LogMode::Auto,
+            mapped_reads: false,
         }
     }
 }

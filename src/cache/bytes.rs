@@ -3,7 +3,7 @@
 //! Blocks of about a page lie in *frames*, cut from huge pages: reads hit them at random, and one
 //! TLB miss for each read is what huge pages save. A frame is not a power of two long, so that the
 //! first lines of all blocks do not meet in the same sets of the processor's caches. Other blocks
-//! keep the box that they were read into. Either way a header says how long the block is, and in
+//! lie in a box. A block is read and decoded in the place where it stays ([`Draft`]). Either way a header says how long the block is, and in
 //! a frame the bytes follow it, so that one address is all a slot needs.
 //!
 //! Any thread may take and give back; the pool's lock is held for a few instructions, or while
@@ -12,19 +12,21 @@
 #![allow(unsafe_code, reason = "blocks are owned by addresses, and lie in regions")]
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::BLOCK_OVERHEAD_BYTES;
+use crate::base::{Error, Result};
 use crate::mem::{Region, prefetch};
 
 /// What a frame takes: a block of 4 KiB with what is kept in memory for each of 76 entries, its
 /// header, and an odd number of lines in all.
 const FRAME_BYTES: usize = 69 * 64;
 const HEADER_BYTES: usize = 16;
-/// Blocks that are at least half a frame long and fit one go there.
+/// Blocks that are at least about half a frame long and fit one go there.
 const FRAMED_MIN: usize = 2048;
 const FRAMED_MAX: usize = FRAME_BYTES - HEADER_BYTES;
 /// What frames are cut from: one huge page.
@@ -33,15 +35,6 @@ const SLAB_FRAMES: u32 = 474;
 
 const _: () = assert!(SLAB_FRAMES as usize * FRAME_BYTES <= SLAB_BYTES);
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES && FRAME_BYTES % 16 == 0);
-
-/// What a block of `len` bytes costs the budget.
-pub(super) fn charge_of(len: usize) -> u64 {
-    if is_framed(len) { FRAME_BYTES as u64 + 16 } else { len as u64 + BLOCK_OVERHEAD_BYTES }
-}
-
-fn is_framed(len: usize) -> bool {
-    (FRAMED_MIN..=FRAMED_MAX).contains(&len)
-}
 
 /// Stands in front of every block. Written when the block is made, then never again.
 #[repr(C, align(16))]
@@ -62,19 +55,15 @@ pub(super) struct Bytes(NonNull<Header>);
 unsafe impl Send for Bytes {}
 
 impl Bytes {
-    /// The block as it was read. Copied into a frame if it suits one and there is one to be had.
-    pub(super) fn new(block: Box<[u8]>, pool: &Arc<Pool>) -> Self {
-        let frame = if is_framed(block.len()) { pool.take() } else { None };
-        let Some((frame, at)) = frame else { return Self::boxed(block) };
+    /// A frame, whole; none if there is none to be had.
+    fn frame(pool: &Arc<Pool>) -> Option<Self> {
+        let (frame, at) = pool.take()?;
         let from = Arc::into_raw(Arc::clone(pool)).cast_mut().cast();
         let header = at.cast::<Header>();
-        // SAFETY: the pool gave the frame to us alone; it has room for a header and `FRAMED_MAX`
-        // bytes behind it, and begins at a multiple of 16.
-        unsafe {
-            header.write(Header { len: super::u32_of(block.len()), frame, from });
-            ptr::copy_nonoverlapping(block.as_ptr(), at.as_ptr().add(HEADER_BYTES), block.len());
-        }
-        Self(header)
+        // SAFETY: the pool gave the frame to us alone; it has room for a header, and begins at a
+        // multiple of 16.
+        unsafe { header.write(Header { len: super::u32_of(FRAMED_MAX), frame, from }) };
+        Some(Self(header))
     }
 
     /// The block in the box that it came in.
@@ -100,7 +89,96 @@ impl Bytes {
     /// What it costs the budget.
     pub(super) fn charge(&self) -> u64 {
         // SAFETY: owned, so alive.
-        charge_of(unsafe { self.0.as_ref() }.len as usize)
+        let Header { len, frame, .. } = unsafe { self.0.as_ref() };
+        match *frame {
+            BOXED => u64::from(*len) + BLOCK_OVERHEAD_BYTES,
+            _ => FRAME_BYTES as u64 + 16,
+        }
+    }
+}
+
+/// A block that is being made, in the memory that it will stay in. Dereferences to its bytes so
+/// far: at first all its room, which holds anything.
+pub(crate) struct Draft {
+    memory: Memory,
+    len: usize,
+}
+
+enum Memory {
+    Frame(Bytes),
+    Boxed(Vec<u8>),
+}
+
+impl Draft {
+    /// Room for `least` bytes: a frame, if they suit one, else `wish` bytes.
+    pub(super) fn new(least: usize, wish: usize, pool: &Arc<Pool>) -> Result<Self> {
+        let is_framed = (FRAMED_MIN..=FRAMED_MAX).contains(&least);
+        let frame = if is_framed { Bytes::frame(pool) } else { None };
+        if let Some(frame) = frame {
+            return Ok(Self { memory: Memory::Frame(frame), len: FRAMED_MAX });
+        }
+        let len = wish.max(least);
+        let mut room = Vec::new();
+        room.try_reserve_exact(len)
+            .map_err(|_| Error::no_memory(format!("no memory for a block of {len} bytes")))?;
+        room.resize(len, 0);
+        Ok(Self { memory: Memory::Boxed(room), len })
+    }
+
+    /// A block that is done, for tests.
+    #[cfg(any(test, feature = "parts"))]
+    pub(super) fn of(block: &[u8], pool: &Arc<Pool>) -> Self {
+        let mut draft = Self::new(block.len(), 0, pool).expect("there is memory");
+        draft.room()[..block.len()].copy_from_slice(block);
+        draft.set_len(block.len());
+        draft
+    }
+
+    /// All its room.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            // SAFETY: the frame is owned, has so many bytes behind its header, and was made of
+            // zeros.
+            Memory::Frame(bytes) => unsafe {
+                let start = bytes.0.as_ptr().cast::<u8>().add(HEADER_BYTES);
+                std::slice::from_raw_parts_mut(start, FRAMED_MAX)
+            },
+            Memory::Boxed(room) => room,
+        }
+    }
+
+    /// Says how many bytes the block has, at most all its room.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        assert!(len <= self.room().len(), "a block of {len} bytes is longer than its room");
+        self.len = len;
+    }
+
+    /// The block, done.
+    pub(super) fn done(self) -> Bytes {
+        match self.memory {
+            Memory::Frame(bytes) => {
+                // SAFETY: owned, so alive and ours to change.
+                unsafe { (*bytes.0.as_ptr()).len = super::u32_of(self.len) };
+                bytes
+            }
+            Memory::Boxed(mut room) => {
+                room.truncate(self.len);
+                Bytes::boxed(room.into_boxed_slice())
+            }
+        }
+    }
+}
+
+impl Deref for Draft {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let room = match &self.memory {
+            // SAFETY: as for `room`.
+            Memory::Frame(bytes) => unsafe { &*bytes_at(bytes.0) },
+            Memory::Boxed(room) => room,
+        };
+        room.get(..self.len).unwrap_or_default()
     }
 }
 

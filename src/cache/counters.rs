@@ -5,7 +5,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const STRIPES: usize = 16;
+/// Stripes of one count.
+pub(super) const STRIPES: usize = 16;
 
 /// Gives every new thread the next stripe. Relaxed: only the number matters.
 static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
@@ -39,8 +40,9 @@ impl Counter {
     }
 }
 
+/// The stripe of this thread, below [`STRIPES`].
 #[inline]
-fn stripe() -> usize {
+pub(super) fn stripe() -> usize {
     // A thread that is being torn down counts on the first stripe.
     STRIPE
         .try_with(|cell| {

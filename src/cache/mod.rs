@@ -17,10 +17,12 @@
 //! - C4: evicted bytes are freed when every epoch guard of that time is gone. Until then they are
 //!   not charged; that is a batch and what a reader can be late by.
 
+mod anchor;
 mod bytes;
 mod counters;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
+mod pin;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -30,11 +32,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::base::Result;
 use crate::base::coding::u32_of;
 use crate::mem::{Garbage, epoch};
 
+pub(crate) use bytes::Draft;
 use bytes::{Bytes, Pool};
 
+pub(crate) use anchor::Anchors;
 use counters::Counter;
 use slots::Slot;
 pub(crate) use slots::{Pin, Slots};
@@ -118,14 +123,21 @@ impl BlockCache {
     /// Holds `bytes` outside the ring: charged until the last pin goes, found by nobody.
     ///
     /// For readers that must not push others out, such as compactions.
-    pub(crate) fn private(self: &Arc<Self>, bytes: Box<[u8]>) -> Pin {
+    pub(crate) fn private(self: &Arc<Self>, block: Draft) -> Pin {
         self.misses.add();
-        self.hold(bytes)
+        self.hold(block.done())
+    }
+
+    /// Room for a block of `least` bytes, and some more if it does not suit a frame: `wish` in all.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn draft(&self, least: usize, wish: usize) -> Result<Draft> {
+        Draft::new(least, wish, &self.pool)
     }
 
     /// Charges and pins a block outside of all slots.
-    fn hold(self: &Arc<Self>, bytes: Box<[u8]>) -> Pin {
-        let bytes = Bytes::boxed(bytes);
+    fn hold(self: &Arc<Self>, bytes: Bytes) -> Pin {
         self.charge(bytes.charge());
         slots::solo(bytes, Arc::clone(self))
     }

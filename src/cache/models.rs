@@ -3,7 +3,7 @@
 use loom::sync::{Arc as ModelArc, Mutex};
 use loom::thread;
 
-use crate::mem::atomic::AtomicBool;
+use crate::mem::atomic::{AtomicBool, fence};
 use crate::mem::{Garbage, epoch};
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use super::{BlockCache, Slots};
+use super::{BlockCache, Draft, Slots};
 use crate::base::part::{Part, Work, each, part};
 use crate::mem::epoch;
 
@@ -18,7 +18,7 @@ fn hit(blocks: usize, peeked: bool) -> Box<dyn Work> {
     let cache = BlockCache::new(1 << 30);
     let slots = Slots::new(&cache, blocks);
     for i in 0..blocks {
-        drop(slots.fill(i, vec![7; 4096].into_boxed_slice()));
+        drop(slots.fill(i, Draft::of(&[7; 4096], &cache.pool)));
     }
     let mut at = 0;
     each(move || {

@@ -15,13 +15,15 @@
 //! Slots live in chunks. When a table is closed while blocks of it are pinned, their chunk is
 //! *orphaned*: it holds the cache, and the last pin frees both block and chunk (C1).
 
-use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::BlockCache;
-use super::bytes::{Bytes, Header, bytes_at, charge_of, prefetch_entry};
-use crate::mem::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+use super::bytes::{Bytes, Draft, Header, bytes_at, prefetch_entry};
+pub(crate) use super::pin::Pin;
+use super::pin::set_home;
+use crate::base::Result;
+use crate::mem::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::mem::epoch::Guard;
 use crate::mem::prefetch;
 
@@ -33,11 +35,13 @@ use std::cell::UnsafeCell;
 /// Slots in one chunk, which takes a page of memory.
 const CHUNK_SLOTS: usize = 248;
 /// Bytes of a chunk, and what it is aligned to, so that the address of a slot tells its chunk.
-const CHUNK_BYTES: usize = 4096;
+pub(super) const CHUNK_BYTES: usize = 4096;
 /// What a chunk costs, allocator overhead included.
-const CHUNK_CHARGE_BYTES: u64 = size_of::<Chunk>() as u64 + 16;
+pub(super) const CHUNK_CHARGE_BYTES: u64 = size_of::<Chunk>() as u64 + 16;
 /// Instead of a place in the ring: the slot is in a [`Solo`].
-const SOLO: u32 = u32::MAX >> 1;
+pub(super) const SOLO: u32 = u32::MAX >> 1;
+/// Instead of a place in the ring: the slot is in an anchor.
+pub(super) const ANCHOR: u32 = SOLO - 1;
 /// CLOCK's reference bit, above a place in the ring.
 const TOUCHED: u32 = 1 << 31;
 
@@ -49,7 +53,7 @@ pub(super) struct Slot {
     bytes: AtomicPtr<Header>,
     /// Raised from above 0 by readers (acquire) and lowered by pins (release); set from 0 by the
     /// filler (release) and taken from 1 to 0 by the evictor (acquire), both under the lock.
-    refs: AtomicU32,
+    pub(super) refs: AtomicU32,
     /// Where in the ring, while resident: stored under the lock only, which orders it. And
     /// `TOUCHED`: set by readers, cleared by the hand; relaxed, a hint.
     place: AtomicU32,
@@ -60,27 +64,27 @@ const _: () = assert!(cfg!(loom) || size_of::<Slot>() == 16);
 /// The slots of neighbouring blocks of one table.
 #[repr(C)]
 #[cfg_attr(not(loom), repr(align(4096)))]
-struct Chunk {
+pub(super) struct Chunk {
     /// First, so that slot 0 and the chunk have the same address.
     slots: [Slot; CHUNK_SLOTS],
     /// Slots still pinned, once orphaned. Touched under the lock only, which orders it.
-    orphans: AtomicU32,
+    pub(super) orphans: AtomicU32,
     /// Set once, when orphaned, before the references of its residents are dropped (release);
     /// read by those who drop a last pin (acquire).
-    home: UnsafeCell<Option<Arc<BlockCache>>>,
+    pub(super) home: UnsafeCell<Option<Arc<BlockCache>>>,
 }
 
 /// A block that is in no table's slots and dies with its last pin.
 #[repr(C)]
-struct Solo {
+pub(super) struct Solo {
     /// First, so that slot and solo have the same address.
     slot: Slot,
-    home: Arc<BlockCache>,
+    pub(super) home: Arc<BlockCache>,
 }
 
 #[allow(unsafe_code, reason = "the bytes are exclusive or shared by the count")]
 impl Slot {
-    fn new(place: u32, refs: u32, bytes: Option<Bytes>) -> Self {
+    pub(super) fn new(place: u32, refs: u32, bytes: Option<Bytes>) -> Self {
         Self {
             bytes: AtomicPtr::new(bytes.map_or(ptr::null_mut(), |b| b.into_raw().as_ptr())),
             refs: AtomicU32::new(refs),
@@ -152,137 +156,9 @@ impl Slot {
 
     /// The block, if there is one: to be looked at under a guard or a pin only.
     #[inline]
-    fn block(&self) -> Option<NonNull<Header>> {
+    pub(super) fn block(&self) -> Option<NonNull<Header>> {
         NonNull::new(self.bytes.load(Ordering::Acquire))
     }
-}
-
-/// A held block. Dropping it lets go; cloning holds it once more. It may outlive its table.
-pub(crate) struct Pin {
-    slot: NonNull<Slot>,
-    bytes: *const [u8],
-}
-
-// SAFETY: the bytes are immutable while the pin lives, and counting is atomic.
-#[allow(unsafe_code, reason = "the bytes are shared and immutable")]
-unsafe impl Send for Pin {}
-// SAFETY: as above.
-#[allow(unsafe_code, reason = "the bytes are shared and immutable")]
-unsafe impl Sync for Pin {}
-
-#[allow(unsafe_code, reason = "the count keeps slot and bytes, which no lifetime shows")]
-impl Pin {
-    /// # Safety
-    /// The caller owns one count of the slot, which passes to the pin. `slot` was made from a
-    /// pointer to the whole chunk or solo.
-    unsafe fn new(slot: NonNull<Slot>) -> Self {
-        // SAFETY: the slot lives while it is counted.
-        let block = unsafe { slot.as_ref() }.block();
-        // SAFETY: counted, so the block is there and stays (C3).
-        let bytes = block.map_or(ptr::from_ref::<[u8]>(&[]), |block| unsafe { bytes_at(block) });
-        Self { slot, bytes }
-    }
-}
-
-impl Deref for Pin {
-    type Target = [u8];
-
-    #[inline]
-    #[allow(unsafe_code, reason = "the count keeps the bytes, which no lifetime shows")]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: this pin keeps the count above 0, so the bytes are neither dropped nor moved.
-        unsafe { &*self.bytes }
-    }
-}
-
-impl Clone for Pin {
-    #[allow(unsafe_code, reason = "the count keeps the slot, which no lifetime shows")]
-    fn clone(&self) -> Self {
-        // SAFETY: counted, so the slot lives. Relaxed: the count is above 0 already, and this
-        // thread got the block through it.
-        unsafe { self.slot.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
-        Self { slot: self.slot, bytes: self.bytes }
-    }
-}
-
-impl Drop for Pin {
-    #[inline]
-    #[allow(unsafe_code, reason = "the count keeps the slot, which no lifetime shows")]
-    fn drop(&mut self) {
-        // SAFETY: counted until here, so the slot lives.
-        if unsafe { self.slot.as_ref() }.refs.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-            // SAFETY: that was the last count.
-            unsafe { last_unpin(self.slot) };
-        }
-    }
-}
-
-/// Frees a block that no table holds any more, and its chunk after the last one.
-///
-/// # Safety
-/// The caller took the count of `slot` to 0 by dropping a pin, so the slot is that of a solo or
-/// of an orphaned chunk: residents of open tables count themselves.
-#[cold]
-#[allow(unsafe_code, reason = "orphans are owned by their pins")]
-unsafe fn last_unpin(slot: NonNull<Slot>) {
-    // SAFETY: nobody frees it before this function does.
-    let here = unsafe { slot.as_ref() };
-    // No guard looks at these bytes: those of solos are in no table's slots, and the slots of
-    // orphans were dropped, which nobody can do who has them borrowed.
-    let (is_solo, bytes) = (here.place() == SOLO as usize, here.empty());
-    let charge = bytes.as_ref().map_or(0, Bytes::charge);
-    drop(bytes);
-    if is_solo {
-        // SAFETY: made by `solo` from a box; the slot is its first field.
-        let solo = unsafe { Box::from_raw(slot.cast::<Solo>().as_ptr()) };
-        solo.home.uncharge(charge);
-        return;
-    }
-    let behind = slot.addr().get() % CHUNK_BYTES;
-    // SAFETY: a slot of the array that a chunk begins with, which is aligned to its size; the
-    // pointer was made from that of the whole chunk.
-    let chunk = unsafe { slot.byte_sub(behind) }.cast::<Chunk>();
-    // SAFETY: the chunk lives until `orphans` is 0, and this slot still counts there. `home` was
-    // written before the resident's count was dropped.
-    let home = unsafe { clone_home(&chunk.as_ref().home) };
-    let Some(home) = home else { return };
-    home.uncharge(charge);
-    let lock = home.ring.lock();
-    // SAFETY: as above.
-    let left = unsafe { chunk.as_ref() }.orphans.fetch_sub(1, Ordering::Relaxed) - 1;
-    drop(lock);
-    if left == 0 {
-        home.uncharge(CHUNK_CHARGE_BYTES);
-        // SAFETY: made by `slot_made` from a box; no slot of it is counted any more.
-        drop(unsafe { Box::from_raw(chunk.as_ptr()) });
-    }
-}
-
-/// # Safety
-/// `home` is not written at the same time.
-#[allow(unsafe_code, reason = "written once, before it can be read")]
-unsafe fn clone_home(home: &UnsafeCell<Option<Arc<BlockCache>>>) -> Option<Arc<BlockCache>> {
-    #[cfg(not(loom))]
-    // SAFETY: the caller's promise.
-    return unsafe { (*home.get()).clone() };
-    #[cfg(loom)]
-    // SAFETY: the caller's promise.
-    return home.with(|p| unsafe { (*p).clone() });
-}
-
-/// # Safety
-/// `home` is neither read nor written at the same time.
-#[allow(unsafe_code, reason = "written once, before it can be read")]
-unsafe fn set_home(home: &UnsafeCell<Option<Arc<BlockCache>>>, cache: Arc<BlockCache>) {
-    #[cfg(not(loom))]
-    // SAFETY: the caller's promise.
-    unsafe {
-        *home.get() = Some(cache);
-    }
-    #[cfg(loom)]
-    // SAFETY: the caller's promise.
-    home.with_mut(|p| unsafe { *p = Some(cache) });
 }
 
 /// A block outside of all slots, which the caller has charged to `home`.
@@ -339,6 +215,11 @@ impl Slots {
         Some(unsafe { &*bytes_at(block) })
     }
 
+    /// Whether block `i` is resident at the moment.
+    pub(crate) fn holds(&self, i: usize) -> bool {
+        self.slot(i).and_then(Slot::block).is_some()
+    }
+
     /// Begins to bring the slot of block `i` into the processor's cache.
     #[inline]
     pub(crate) fn prefetch_slot(&self, i: usize) {
@@ -365,18 +246,33 @@ impl Slots {
         Some(unsafe { slot_of(chunk, i).as_ref() })
     }
 
+    /// The cache that they belong to.
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &BlockCache {
+        &self.cache
+    }
+
+    /// Room for a block; see [`BlockCache::draft`].
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn draft(&self, least: usize, wish: usize) -> Result<Draft> {
+        self.cache.draft(least, wish)
+    }
+
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
-    pub(crate) fn fill(&self, i: usize, bytes: Box<[u8]>) -> Pin {
+    pub(crate) fn fill(&self, i: usize, block: Draft) -> Pin {
         let cache = &self.cache;
         cache.misses.add();
+        let block = block.done();
+        let charge = block.charge();
         let mut ring = cache.ring.lock();
-        let Some(chunk) = self.chunks.get(i / CHUNK_SLOTS) else { return cache.hold(bytes) };
+        let Some(chunk) = self.chunks.get(i / CHUNK_SLOTS) else { return cache.hold(block) };
         let known = NonNull::new(chunk.load(Ordering::Acquire));
         if let Some(pin) = known.and_then(|chunk| Self::pin(slot_of(chunk, i))) {
             return pin;
         }
-        let charge = charge_of(bytes.len());
         let chunk_charge = if known.is_none() { CHUNK_CHARGE_BYTES } else { 0 };
         let has_room = cache.make_room(&mut ring, charge + chunk_charge);
         let evicted = ring.take_evicted();
@@ -388,11 +284,11 @@ impl Slots {
             let resident: &'static Slot = unsafe { slot.as_ref() };
             let place = ring.enter(resident);
             resident.place.store(super::u32_of(place), Ordering::Relaxed);
-            resident.fill(Bytes::new(bytes, &cache.pool));
+            resident.fill(block);
             // SAFETY: the second of the two counts passes to the pin.
             unsafe { Pin::new(slot) }
         } else {
-            cache.hold(bytes)
+            cache.hold(block)
         };
         drop(ring);
         cache.retire(evicted);
@@ -400,8 +296,8 @@ impl Slots {
     }
 
     /// Holds a block that is not to be found by others; see [`BlockCache::private`].
-    pub(crate) fn private(&self, bytes: Box<[u8]>) -> Pin {
-        self.cache.private(bytes)
+    pub(crate) fn private(&self, block: Draft) -> Pin {
+        self.cache.private(block)
     }
 
     #[inline]

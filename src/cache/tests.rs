@@ -4,8 +4,9 @@ use std::sync::Barrier;
 
 use super::*;
 
-fn block(byte: u8, len: usize) -> Box<[u8]> {
-    vec![byte; len].into_boxed_slice()
+/// Offers so many equal bytes.
+fn fill(slots: &Slots, i: usize, byte: u8, len: usize) -> Pin {
+    slots.fill(i, Draft::of(&vec![byte; len], &slots.cache().pool))
 }
 
 #[test]
@@ -14,7 +15,7 @@ fn a_filled_block_is_found_and_counted() {
     let slots = Slots::new(&cache, 10);
     assert!(slots.get(3).is_none());
 
-    let pin = slots.fill(3, block(7, 100));
+    let pin = fill(&slots, 3, 7, 100);
 
     assert_eq!(&pin[..], &[7; 100]);
     assert_eq!(slots.get(3).as_deref(), Some(&[7; 100][..]));
@@ -26,10 +27,10 @@ fn a_filled_block_is_found_and_counted() {
 fn the_first_of_two_fills_wins() {
     let cache = BlockCache::new(1 << 20);
     let slots = Slots::new(&cache, 10);
-    let first = slots.fill(0, block(1, 10));
+    let first = fill(&slots, 0, 1, 10);
     let used = cache.used();
 
-    let second = slots.fill(0, block(2, 10));
+    let second = fill(&slots, 0, 2, 10);
 
     assert_eq!(first[0], second[0]);
     assert_eq!(cache.used(), used);
@@ -39,10 +40,10 @@ fn the_first_of_two_fills_wins() {
 fn the_budget_is_kept_and_untouched_blocks_go_first() {
     let cache = BlockCache::new(100_000);
     let slots = Slots::new(&cache, 1000);
-    drop(slots.fill(0, block(0, 1000)));
+    drop(fill(&slots, 0, 0, 1000));
 
     for i in 1..1000 {
-        drop(slots.fill(i, block(1, 1000)));
+        drop(fill(&slots, i, 1, 1000));
         assert!(cache.used() <= 100_000);
         assert!(slots.get(0).is_some(), "a block that is read all the time stays, {i}");
     }
@@ -57,9 +58,9 @@ fn the_budget_is_kept_and_untouched_blocks_go_first() {
 fn pinned_blocks_stay_and_stay_charged() {
     let cache = BlockCache::new(20_000);
     let slots = Slots::new(&cache, 100);
-    let pins: Vec<_> = (0..10).map(|i| slots.fill(i, block(1, 1000))).collect();
+    let pins: Vec<_> = (0..10).map(|i| fill(&slots, i, 1, 1000)).collect();
 
-    let extra = slots.fill(50, block(2, 10_000));
+    let extra = fill(&slots, 50, 2, 10_000);
 
     assert_eq!(extra[0], 2);
     assert!(slots.get(50).is_none(), "there is no room for it");
@@ -68,7 +69,7 @@ fn pinned_blocks_stay_and_stay_charged() {
     drop(extra);
     assert!(cache.used() < 20_000);
     drop(pins);
-    drop(slots.fill(51, block(3, 10_000)));
+    drop(fill(&slots, 51, 3, 10_000));
     assert!(slots.get(51).is_some());
     assert!(cache.used() <= 20_000);
 }
@@ -77,11 +78,11 @@ fn pinned_blocks_stay_and_stay_charged() {
 fn what_a_guard_has_seen_stays_as_it_is_until_the_guard_goes() {
     let cache = BlockCache::new(60_000);
     let slots = Slots::new(&cache, 100);
-    drop(slots.fill(0, block(77, 4096)));
+    drop(fill(&slots, 0, 77, 4096));
     let guard = epoch::pin();
     let seen = slots.peek(0, 0, &guard).expect("it is resident");
 
-    (1..100).for_each(|i| drop(slots.fill(i, block(1, 4096))));
+    (1..100).for_each(|i| drop(fill(&slots, i, 1, 4096)));
 
     assert!(slots.peek(0, 0, &guard).is_none(), "it was evicted");
     assert_eq!(seen, [77; 4096]);
@@ -96,7 +97,7 @@ fn frames_of_evicted_blocks_are_used_again_and_the_last_one_frees_the_pool() {
     let cache = BlockCache::new(4 << 20);
     let slots = Slots::new(&cache, 20_000);
 
-    (0..20_000).for_each(|i| drop(slots.fill(i, block(1, 4000))));
+    (0..20_000).for_each(|i| drop(fill(&slots, i, 1, 4000)));
 
     // Three for four million bytes, and one for what waits to be freed.
     assert!(cache.pool.slabs() <= 4, "{}", cache.pool.slabs());
@@ -116,9 +117,9 @@ fn frames_of_evicted_blocks_are_used_again_and_the_last_one_frees_the_pool() {
 fn a_pin_outlives_its_table_and_the_cache_handle() {
     let cache = BlockCache::new(1 << 20);
     let slots = Slots::new(&cache, 10);
-    let pin = slots.fill(1, block(9, 5000));
+    let pin = fill(&slots, 1, 9, 5000);
     let copy = pin.clone();
-    drop(slots.fill(2, block(8, 5000)));
+    drop(fill(&slots, 2, 8, 5000));
 
     drop(slots);
 
@@ -137,7 +138,7 @@ fn a_pin_outlives_its_table_and_the_cache_handle() {
 fn private_blocks_are_charged_while_they_are_held() {
     let cache = BlockCache::new(1 << 20);
 
-    let pin = cache.private(block(1, 1000));
+    let pin = cache.private(Draft::of(&[1; 1000], &cache.pool));
 
     assert_eq!(cache.used(), 1000 + BLOCK_OVERHEAD_BYTES);
     assert_eq!(pin.len(), 1000);
@@ -149,14 +150,14 @@ fn private_blocks_are_charged_while_they_are_held() {
 fn a_smaller_budget_evicts_at_once() {
     let cache = BlockCache::new(1 << 20);
     let slots = Slots::new(&cache, 100);
-    (0..100).for_each(|i| drop(slots.fill(i, block(1, 4096))));
+    (0..100).for_each(|i| drop(fill(&slots, i, 1, 4096)));
 
     cache.set_capacity(50_000);
 
     assert!(cache.used() <= 50_000 && cache.used() > 40_000);
     cache.set_capacity(0);
     assert!((0..100).all(|i| slots.get(i).is_none()));
-    assert_eq!(slots.fill(0, block(5, 10))[0], 5);
+    assert_eq!(fill(&slots, 0, 5, 10)[0], 5);
     assert!(slots.get(0).is_none());
 }
 
@@ -183,7 +184,7 @@ fn threads_never_see_another_block_than_the_one_asked_for() {
                         assert!(seen.iter().all(|b| *b == byte));
                     }
                     let len = if byte % 2 == 0 { 300 } else { 3000 };
-                    let pin = slots.get(i).unwrap_or_else(|| slots.fill(i, block(byte, len)));
+                    let pin = slots.get(i).unwrap_or_else(|| fill(slots, i, byte, len));
                     assert!(pin.iter().all(|b| *b == byte));
                     if random & 0xf00 == 0 {
                         kept.push((pin, byte));

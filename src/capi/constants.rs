@@ -97,6 +97,11 @@ pub const LSM_O_MUST_EXIST: u32 = 2u32;
 pub const LSM_O_MUST_NOT_EXIST: u32 = 4u32;
 /// lsm_open_opts.flags: the log is written by calls, never through a mapping.
 pub const LSM_O_WRITTEN_LOG: u32 = 8u32;
+/// lsm_open_opts.flags: table files are mapped, and blocks that are not compressed are read where
+/// they lie in the page cache. They are no part of memory_budget, are not copied for
+/// lsm_get_pinned, and each is checked once, when it is first read. An I/O error then, or a table
+/// file that somebody cuts off, is no code: it raises SIGBUS in the reading thread.
+pub const LSM_O_MAPPED_READS: u32 = 16u32;
 
 /// lsm_ks_opts.filter_bits_x10: no filter.
 pub const LSM_FILTER_NONE: u32 = 4_294_967_295u32;

@@ -6,8 +6,8 @@
 
 use super::constants::{
     LSM_C_LZ4, LSM_C_NONE, LSM_D_BUFFER, LSM_D_NONE, LSM_D_SYNC, LSM_FILTER_NONE, LSM_K_BYTES,
-    LSM_O_MUST_EXIST, LSM_O_MUST_NOT_EXIST, LSM_O_READ_ONLY, LSM_O_WRITTEN_LOG, LSM_R_KEYS_ONLY,
-    LSM_R_PREFIX, LSM_W_NOSTALL,
+    LSM_O_MAPPED_READS, LSM_O_MUST_EXIST, LSM_O_MUST_NOT_EXIST, LSM_O_READ_ONLY, LSM_O_WRITTEN_LOG,
+    LSM_R_KEYS_ONLY, LSM_R_PREFIX, LSM_W_NOSTALL,
 };
 use super::handle::{Call, DbObject};
 use super::types::{
@@ -157,7 +157,8 @@ pub(super) fn open(options: Option<&lsm_open_opts>) -> Result<OpenOptions> {
     let Some(o) = options else { return Ok(out) };
     must_be_zero!(o: lsm_open_opts, format feed_retain_bytes feed_retain_secs);
     let known = LSM_O_READ_ONLY | LSM_O_MUST_EXIST | LSM_O_MUST_NOT_EXIST | LSM_O_WRITTEN_LOG;
-    let flags = flags(o.flags, known, "lsm_open_opts.flags")?;
+    let flags = flags(o.flags, known | LSM_O_MAPPED_READS, "lsm_open_opts.flags")?;
+    out.mapped_reads = flags & LSM_O_MAPPED_READS != 0;
     out.read_only = flags & LSM_O_READ_ONLY != 0;
     out.must_exist = flags & LSM_O_MUST_EXIST != 0;
     out.must_not_exist = flags & LSM_O_MUST_NOT_EXIST != 0;

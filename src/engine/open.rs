@@ -85,10 +85,12 @@ impl Db {
             let what = if found.is_some() { "opening" } else { "creating" };
             hook(LogLevel::Info, &format!("{what} the database in {}", path.display()));
         }
+        let cache = Arc::clone(&env.cache);
+        let tables = Arc::new(Tables::new(Arc::clone(&dir), cache, options.mapped_reads));
         let parts = match found {
-            Some(found) if options.read_only => Self::recover_read_only(env, &dir, &found)?,
-            Some(found) => Self::recover(env, &dir, found, log_hook.as_ref())?,
-            None if may_create => Self::create(env, &dir)?,
+            Some(found) if options.read_only => Self::recover_read_only(env, &dir, tables, &found)?,
+            Some(found) => Self::recover(env, &dir, tables, found, log_hook.as_ref())?,
+            None if may_create => Self::create(env, &dir, tables)?,
             None => {
                 return Err(Error::invalid(format!("there is no database in {}", path.display())));
             }
@@ -101,7 +103,7 @@ impl Db {
         Ok(db)
     }
 
-    fn create(env: &Arc<Env>, dir: &Arc<dyn Dir>) -> Result<Parts> {
+    fn create(env: &Arc<Env>, dir: &Arc<dyn Dir>, tables: Arc<Tables>) -> Result<Parts> {
         let number = next_file(&**dir)?;
         let name = DEFAULT_NAME.to_owned();
         let default = KeyspaceMeta {
@@ -120,7 +122,6 @@ impl Db {
             ..Default::default()
         };
         let manifest = Manifest::create(&**dir, number, env.os.random_u64(), 1, &edit)?;
-        let tables = Arc::new(Tables::new(Arc::clone(dir), Arc::clone(&env.cache)));
         let keyspace = Keyspace { id: KeyspaceId::DEFAULT, name, options: default.options };
         Ok(Parts {
             version: Version::from_state(manifest.state(), &tables)?,

@@ -51,6 +51,7 @@ impl Db {
     pub(super) fn recover(
         env: &Arc<Env>,
         dir: &Arc<dyn Dir>,
+        tables: Arc<Tables>,
         found: Recovered,
         hook: Option<&LogHook>,
     ) -> Result<Parts> {
@@ -104,7 +105,6 @@ impl Db {
             let how = if logs.outcome.clean { "clean" } else { "recovered" };
             hook(LogLevel::Info, &format!("opened ({how}); the log goes on at {at}"));
         }
-        let tables = Arc::new(Tables::new(Arc::clone(dir), Arc::clone(&env.cache)));
         Ok(Parts {
             version: Version::from_state(manifest.state(), &tables)?,
             tables,
@@ -123,11 +123,11 @@ impl Db {
     pub(super) fn recover_read_only(
         env: &Arc<Env>,
         dir: &Arc<dyn Dir>,
+        tables: Arc<Tables>,
         found: &Recovered,
     ) -> Result<Parts> {
         check_tables(&**dir, &found.state)?;
         let logs = replay(env, dir, found)?;
-        let tables = Arc::new(Tables::new(Arc::clone(dir), Arc::clone(&env.cache)));
         let sealed = logs.replayed.into_iter().rev().map(|l| Sealed::Replayed(Arc::new(l)));
         Ok(Parts {
             version: Version::from_state(&found.state, &tables)?,

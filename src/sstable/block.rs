@@ -25,7 +25,7 @@ use crate::mem::prefetch;
 
 const HEADER_BYTES: usize = 16;
 const FLAG_WIDE_PLACES: u8 = 1;
-/// In memory only: heads follow the places. See [`with_heads`].
+/// In memory only: heads follow the places. See [`add_heads`].
 const FLAG_HEADS: u8 = 2;
 const HEAD_BYTES: usize = 4;
 /// Where places and heads of a page of entries of 100 bytes lie.
@@ -134,19 +134,21 @@ fn u16_of(n: usize) -> u16 {
     n
 }
 
-/// A checked block with the *heads* of its entries behind it, which is how blocks stay in memory:
-/// for each entry the first four bytes of its key suffix, so that a search touches the few
-/// neighbouring lines at the end of the block and then one entry. `bytes` passed [`Block::check`].
-pub(super) fn with_heads(bytes: Box<[u8]>) -> Box<[u8]> {
-    let Some(block) = Block::parse(&bytes).filter(|block| !block.shape.heads) else { return bytes };
-    let mut out = Vec::with_capacity(bytes.len() + block.count() * HEAD_BYTES);
-    out.extend_from_slice(&bytes);
-    for i in 0..block.count() {
+/// Puts the *heads* of its entries behind a block, as it stays in memory: the first four bytes of
+/// each key suffix, so that a search touches a few neighbouring lines and then one entry. `room`
+/// begins with the block, `len` bytes that passed [`Block::check`]; returns how long it is now. One
+/// entry needs no heads, and without room for them a search does without.
+pub(super) fn add_heads(room: &mut [u8], len: usize) -> usize {
+    let Some((bytes, rest)) = room.split_at_mut_checked(len) else { return len };
+    let Some(block) = Block::parse(bytes).filter(|block| !block.shape.heads) else { return len };
+    let count = block.count();
+    let Some(heads) = rest.get_mut(..count * HEAD_BYTES).filter(|_| count > 1) else { return len };
+    for (i, head) in heads.chunks_exact_mut(HEAD_BYTES).enumerate() {
         let suffix = block.entry(i).map_or(&[][..], |entry| entry.suffix);
-        out.put_u32(head_of(suffix));
+        head.copy_from_slice(&head_of(suffix).to_le_bytes());
     }
-    out[6] |= FLAG_HEADS;
-    out.into_boxed_slice()
+    bytes[6] |= FLAG_HEADS;
+    len + count * HEAD_BYTES
 }
 
 /// The first four bytes, zero-padded, as a number that orders like them.
@@ -275,8 +277,15 @@ impl<'a> Block<'a> {
 
     /// Begins to bring what [`Self::lower_bound`] reads of `bytes`, a block, into the cache.
     #[inline]
-    pub(super) fn prefetch_search(bytes: &[u8]) {
+    pub(super) fn prefetch_search(bytes: &[u8], has_heads: bool) {
         prefetch(bytes.as_ptr());
+        if !has_heads {
+            for quarter in 1..4 {
+                let at = bytes.as_ptr().wrapping_add(bytes.len() / 4 * quarter);
+                prefetch(at);
+                prefetch(at.wrapping_sub(64));
+            }
+        }
         // Places and heads of as many entries as a page of small ones has.
         let tail = bytes.len().saturating_sub(TAIL_BYTES);
         for line in 0..TAIL_BYTES / 64 {
@@ -298,11 +307,11 @@ impl<'a> Block<'a> {
         align8(HEADER_BYTES + self.shape.prefix_bytes)
     }
 
-    /// Begins to bring entry `i` and what follows it closely into the cache.
+    /// Begins to bring `lines` lines from entry `i` on into the cache.
     #[inline]
-    pub(super) fn prefetch_entry(&self, i: usize) {
+    pub(super) fn prefetch_entry(&self, i: usize, lines: usize) {
         if let Some(offset) = self.offset(i) {
-            self.prefetch_at(offset, 8);
+            self.prefetch_at(offset, lines);
         }
     }
 
@@ -415,6 +424,10 @@ impl<'a> Block<'a> {
         let (mut low, mut high) = self.alike(suffix);
         while low < high {
             let middle = low + (high - low) / 2;
+            if !self.shape.heads && high - low > 4 {
+                self.prefetch_entry(low + (middle - low) / 2, 1);
+                self.prefetch_entry(middle + 1 + (high - middle - 1) / 2, 1);
+            }
             let entry = self.entry(middle)?;
             if crate::base::key::compare((entry.suffix, entry.number), (suffix, number)).is_lt() {
                 low = middle + 1;

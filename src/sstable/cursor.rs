@@ -14,6 +14,7 @@ use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Kind, Result};
 use crate::cache::Pin;
 
+use super::ahead::Ahead;
 use super::block::{Block, Shape, Spans};
 use super::index::Window;
 use super::key_buf::{CHUNK_BYTES, KeyBuf};
@@ -39,6 +40,7 @@ struct Walk {
     visited: Option<Visited>,
     /// A block that will be visited soon.
     ahead: Option<(usize, Pin)>,
+    run: Ahead,
     /// Only meaningful while `positioned`.
     here: Here,
     positioned: bool,
@@ -95,7 +97,7 @@ impl Walk {
         }
         let pin = match self.ahead.take() {
             Some((at, pin)) if at == i => pin,
-            _ => section.block(source, i, self.keep)?,
+            _ => self.run.block((section, source), i, self.keep)?,
         };
         let Some(block) = Block::parse(&pin) else { return Err(section.bad_block(source, i)) };
         let (shape, count) = (block.shape(), block.count());
@@ -143,9 +145,9 @@ impl Walk {
     /// Asks for the block that the walk comes to next, and for the slot of the one after that.
     fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
         let Some(next) = next else { return };
-        self.ahead = section.resident(next).map(|pin| (next, pin));
+        self.ahead = section.resident(next, self.keep).map(|pin| (next, pin));
         if let Some((_, pin)) = &self.ahead {
-            Block::prefetch_search(pin);
+            Block::prefetch_search(pin, section.spots.is_none());
             Block::prefetch_begin(pin);
         }
         if let Some(after) = after {
@@ -198,9 +200,9 @@ impl Walk {
             }
             (2, Approach::Block(i)) => {
                 if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
-                    self.ahead = section.resident(i).map(|pin| (i, pin));
+                    self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
                     if let Some((_, pin)) = &self.ahead {
-                        Block::prefetch_search(pin);
+                        Block::prefetch_search(pin, section.spots.is_none());
                     }
                 }
                 Approach::Block(i)
@@ -224,7 +226,7 @@ impl Walk {
             let block = self.visited.as_ref().map(Visited::block);
             let at = block.and_then(|block| {
                 let at = block.lower_bound(key, number)?;
-                block.prefetch_entry(at);
+                block.prefetch_entry(at, 8);
                 Some(at)
             });
             if let Some(at) = at {
@@ -249,6 +251,7 @@ impl Walk {
     /// From the last entry of the visited block to the first of the next.
     fn cross(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(i) = self.visited.as_ref().map(|visited| visited.i) else { return Ok(()) };
+        self.run.cross((section, source), i + 1, (self.keep, self.ahead.is_some()))?;
         self.first_of(section, source, i + 1)?;
         self.look_ahead(section, Some(i + 2), Some(i + 3));
         Ok(())
@@ -377,11 +380,10 @@ impl TableCursor {
     /// An unpositioned cursor. With `keep` the blocks that it reads are offered to the cache.
     pub(super) fn new(table: Arc<Table>, section: Option<Arc<Section>>, keep: bool) -> Self {
         let (number, kind, expiry_ms) = (0, Kind::Put, 0);
-        let (suffix_at, value_at, value_end) = (0, 0, 0);
-        let spans = Spans { suffix_at, value_at, value_end, number, kind, expiry_ms };
+        let spans = Spans { suffix_at: 0, value_at: 0, value_end: 0, number, kind, expiry_ms };
         let here = Here { at: 0, key: KeyBuf::new(), spans };
-        let (visited, ahead, approach) = (None, None, Approach::None);
-        let walk = Walk { keep, visited, ahead, here, positioned: false, approach };
+        let (visited, ahead, run, approach) = (None, None, Ahead::new(), Approach::None);
+        let walk = Walk { keep, visited, ahead, run, here, positioned: false, approach };
         Self { table, section, walk }
     }
 

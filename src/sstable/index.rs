@@ -276,6 +276,18 @@ impl Index {
         Some(BlockPlace { offset, stored_bytes, pages: (page, next_page) })
     }
 
+    /// The end of a run of blocks from `i` on, of which there are at most `count` and, if that is
+    /// more than one, at most `bytes` on disk.
+    pub(super) fn reach(&self, i: usize, count: usize, bytes: u64) -> usize {
+        let begin = self.offset(i).unwrap_or(0);
+        let last = i.saturating_add(count).min(self.blocks);
+        let fits = |end: &usize| {
+            let end = if *end == self.blocks { Some(self.data_bytes) } else { self.offset(*end) };
+            end.is_some_and(|end| end - begin <= bytes)
+        };
+        (i + 1..=last).take_while(fits).last().unwrap_or((i + 1).min(self.blocks))
+    }
+
     /// The first block that may hold entries at or after (`key`, `number`) in internal order, or
     /// the number of blocks.
     #[inline]

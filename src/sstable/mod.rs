@@ -7,6 +7,7 @@
 //!
 //! Not here: when tables are made, which of them are alive, and the directory's sync.
 
+mod ahead;
 mod block;
 mod builder;
 mod cursor;
@@ -23,6 +24,7 @@ mod properties;
 mod read;
 mod section;
 mod section_builder;
+mod spots;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -87,7 +87,7 @@ fn table<'a>(
     }
     builder.finish_section()?;
     let meta = builder.finish()?;
-    let table = Table::open(file, &meta.file, cache)?;
+    let table = Table::open(file, &meta.file, cache, false)?;
     let mut cursor = table.cursor(KEYSPACE)?;
     cursor.seek_first()?;
     while cursor.entry().is_some() {
@@ -180,7 +180,7 @@ fn index(entries: usize) -> Box<dyn Work> {
 /// Where a key lies in its block, which is in the processor's cache.
 fn search(entries: usize) -> Box<dyn Work> {
     let table = tables(entries, 1).swap_remove(0);
-    let Some(pin) = section(&table).resident(0) else { panic!("blocks were read") };
+    let Some(pin) = section(&table).resident(0, true) else { panic!("blocks were read") };
     let sorted = Keys::sorted(entries);
     let count = Block::parse(&pin).map_or(1, |block| block.count());
     let mut at = 0;
@@ -194,7 +194,7 @@ fn search(entries: usize) -> Box<dyn Work> {
 /// Entry after entry of one block, again and again.
 fn iterate(entries: usize) -> Box<dyn Work> {
     let table = tables(entries, 1).swap_remove(0);
-    let Some(pin) = section(&table).resident(0) else { panic!("blocks were read") };
+    let Some(pin) = section(&table).resident(0, true) else { panic!("blocks were read") };
     let (mut at, mut left) = (0, 0);
     each(move || {
         let Some(block) = Block::parse(black_box(&pin)) else { return false };

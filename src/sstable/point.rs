@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use crate::base::{Kind, Lsn, Result};
-use crate::cache::Slots;
 use crate::mem::epoch::Guard;
 
 use super::block::{Block, BlockEntry, Contradiction};
@@ -41,7 +40,7 @@ pub(crate) struct Seen<'g> {
     pub(crate) expiry_ms: u64,
     /// Its value, valid while the guard lives.
     pub(crate) value: &'g [u8],
-    slots: &'g Slots,
+    section: &'g Section,
     page: usize,
     value_at: usize,
 }
@@ -49,7 +48,7 @@ pub(crate) struct Seen<'g> {
 impl Seen<'_> {
     /// The value for longer than the guard lives; none if its block was evicted meanwhile.
     pub(crate) fn hold(&self) -> Option<BlockSlice> {
-        let pin = self.slots.get(self.page)?;
+        let pin = self.section.pin(self.page)?;
         Some(BlockSlice::new(pin, self.value_at..self.value_at + self.value.len()))
     }
 }
@@ -111,14 +110,17 @@ impl PointReader {
     pub(crate) fn place(&self, hash: u64) -> Option<Place> {
         let place = self.section.hash.as_ref()?.candidates(hash).next()?;
         let place = self.section.page_of(place);
-        self.section.slots.prefetch_slot(place.page);
+        self.section.prefetch_page(place.page);
         Some(place)
     }
 
     /// Begins to bring the lines of an entry into the processor's cache.
     #[inline]
     pub(crate) fn prefetch_place(&self, place: Place) {
-        self.section.slots.prefetch_block(place.page, place.at);
+        match &self.section.spots {
+            Some(spots) => spots.prefetch_block(place.page, place.at),
+            None => self.section.slots.prefetch_block(place.page, place.at),
+        }
     }
 
     /// Looks for the newest entry of `key` below `below` in what is in memory.
@@ -156,7 +158,7 @@ impl Section {
             for place in index.candidates(hash) {
                 let place = self.page_of(place);
                 // Not resident, or the page is not the first of its block.
-                let found = match self.slots.peek(place.page, place.at, guard) {
+                let found = match self.peek(place.page, place.at, guard) {
                     Some(bytes) => Some((bytes, place)),
                     None => self.peek_block_of_page(place, guard),
                 };
@@ -190,7 +192,7 @@ impl Section {
         let first = usize::try_from(self.index.place(block)?.pages.0).ok()?;
         let before = place.page.checked_sub(first)?.checked_mul(self.page_bytes)?;
         let at = before + place.at;
-        Some((self.slots.peek(first, at, guard)?, Place { page: first, at }))
+        Some((self.peek(first, at, guard)?, Place { page: first, at }))
     }
 
     fn glance_by_index<'g>(&'g self, key: &[u8], below: Lsn, guard: &'g Guard) -> Glance<'g> {
@@ -201,7 +203,7 @@ impl Section {
         }
         let peeked = self.index.place(i).and_then(|place| {
             let page = usize::try_from(place.pages.0).ok()?;
-            Some((page, Block::parse(self.slots.peek(page, 0, guard)?)?))
+            Some((page, Block::parse(self.peek(page, 0, guard)?)?))
         });
         let Some((page, block)) = peeked else { return Glance::Unclear };
         match block.find(key, number) {
@@ -214,6 +216,6 @@ impl Section {
     #[inline]
     fn seen<'g>(&'g self, entry: &BlockEntry<'g>, page: usize) -> Seen<'g> {
         let BlockEntry { kind, expiry_ms, value, value_at, .. } = *entry;
-        Seen { kind, expiry_ms, value, slots: &self.slots, page, value_at }
+        Seen { kind, expiry_ms, value, section: self, page, value_at }
     }
 }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use crate::base::{Error, FileNumber, Result};
-use crate::vfs::File;
+use crate::cache::{Draft, Slots};
+use crate::vfs::{File, TableMap};
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, TrailerCheck, decode_trailer};
 
@@ -17,6 +18,8 @@ pub(super) struct Source {
     pub(super) number: FileNumber,
     pub(super) file_id: u64,
     pub(super) file_bytes: u64,
+    /// The file in memory, if blocks are to be used where they lie.
+    pub(super) map: Option<Arc<TableMap>>,
 }
 
 impl Source {
@@ -33,12 +36,22 @@ impl Source {
     /// Reads exactly `bytes` bytes. A shorter file is corrupt, and so is a range that begins or
     /// ends outside of what the file's length was when it was opened.
     pub(super) fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let length = self.inside(offset, bytes)?;
+        let mut buffer = zeroed(length)?;
+        self.fill(&mut buffer, offset)?;
+        Ok(buffer)
+    }
+
+    /// The number of bytes, if so many can be there and are inside the file.
+    fn inside(&self, offset: u64, bytes: u64) -> Result<usize> {
         let inside = offset.checked_add(bytes).is_some_and(|end| end <= self.file_bytes);
         let length = usize::try_from(bytes).ok().filter(|_| inside);
-        let Some(length) = length else {
-            return Err(self.corrupt(offset, format_args!("{bytes} bytes do not fit the file")));
-        };
-        let mut buffer = zeroed(length)?;
+        length
+            .ok_or_else(|| self.corrupt(offset, format_args!("{bytes} bytes do not fit the file")))
+    }
+
+    /// Fills `buffer` from `offset` on.
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let count = self.file.read_at(rest, offset + done as u64)?;
@@ -50,7 +63,69 @@ impl Source {
             }
             done += count;
         }
-        Ok(buffer)
+        Ok(())
+    }
+
+    /// Room for the data block at `offset` and its trailer, of `stored_bytes` without that. `many`
+    /// tells that it may have many entries: then there is some room for what is kept with them.
+    pub(super) fn room_for(
+        &self,
+        slots: &Slots,
+        (offset, stored_bytes): (u64, u64),
+        many: bool,
+    ) -> Result<Draft> {
+        let bytes = self.inside(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
+        slots.draft(bytes, if many { bytes + bytes / 8 } else { bytes })
+    }
+
+    /// Reads a data block, checks and decodes it.
+    pub(super) fn data_block(
+        &self,
+        slots: &Slots,
+        place: (u64, u64),
+        many: bool,
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Draft> {
+        let mut draft = self.room_for(slots, place, many)?;
+        let end = usize::try_from(place.1).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES);
+        if let Some(stored) = draft.room().get_mut(..end) {
+            self.fill(stored, place.0)?;
+        }
+        self.decode(slots, draft, place, many, fits)
+    }
+
+    /// Checks and decodes a data block that `draft` begins with, its trailer behind it.
+    pub(super) fn decode(
+        &self,
+        slots: &Slots,
+        mut draft: Draft,
+        (offset, stored_bytes): (u64, u64),
+        many: bool,
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Draft> {
+        let kind = BlockKind::Data;
+        let length = usize::try_from(stored_bytes).unwrap_or(usize::MAX);
+        let parts = draft.room().split_at_checked(length);
+        let parts = parts.and_then(|(stored, rest)| Some((stored, rest.get(..TRAILER_BYTES)?)));
+        let Some((stored, trailer)) = parts else {
+            return Err(self.corrupt_block(kind, offset, "it does not fit its room"));
+        };
+        match self.check(kind, offset, (stored, trailer), fits)? {
+            (Encoding::Plain, _) => {
+                draft.set_len(length);
+                Ok(draft)
+            }
+            (Encoding::Lz4, bytes) => {
+                let mut decoded =
+                    slots.draft(bytes, if many { bytes + bytes / 8 } else { bytes })?;
+                let room = decoded.room().get_mut(..bytes).unwrap_or_default();
+                if lz4_flex::block::decompress_into(stored, room).ok() != Some(bytes) {
+                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
+                }
+                decoded.set_len(bytes);
+                Ok(decoded)
+            }
+        }
     }
 
     /// Reads, checks and decodes the block of `kind` at `offset`, `stored_bytes` long without its
@@ -64,7 +139,49 @@ impl Source {
     ) -> Result<Box<[u8]>> {
         let mut stored = self.read(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
         let trailer = stored.split_off(stored.len().saturating_sub(TRAILER_BYTES));
-        let trailer = match decode_trailer(&trailer, kind, self.file_id, offset, &stored) {
+        match self.check(kind, offset, (&stored, &trailer), fits)? {
+            (Encoding::Plain, _) => Ok(stored.into_boxed_slice()),
+            (Encoding::Lz4, decoded_bytes) => {
+                let mut decoded = zeroed(decoded_bytes)?;
+                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
+                if count.ok() != Some(decoded_bytes) {
+                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
+                }
+                Ok(decoded.into_boxed_slice())
+            }
+        }
+    }
+
+    /// The block of `kind` at `offset` where it lies in the mapped file, checked; none if it is
+    /// compressed.
+    pub(super) fn mapped_block<'m>(
+        &self,
+        map: &'m TableMap,
+        (kind, offset, stored_bytes): (BlockKind, u64, u64),
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Option<&'m [u8]>> {
+        let range = |from: u64, bytes: u64| {
+            let (from, bytes) = (usize::try_from(from).ok()?, usize::try_from(bytes).ok()?);
+            map.bytes().get(from..from.checked_add(bytes)?)
+        };
+        let stored = range(offset, stored_bytes);
+        let trailer = range(offset.saturating_add(stored_bytes), TRAILER_BYTES as u64);
+        let (Some(stored), Some(trailer)) = (stored, trailer) else {
+            return Err(self.corrupt_block(kind, offset, "it does not lie inside the file"));
+        };
+        let (encoding, _) = self.check(kind, offset, (stored, trailer), fits)?;
+        Ok((encoding == Encoding::Plain).then_some(stored))
+    }
+
+    /// Checks a block against its trailer; returns how it is stored and its decoded length.
+    fn check(
+        &self,
+        kind: BlockKind,
+        offset: u64,
+        (stored, trailer): (&[u8], &[u8]),
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<(Encoding, usize)> {
+        let trailer = match decode_trailer(trailer, kind, self.file_id, offset, stored) {
             TrailerCheck::Good(trailer) => trailer,
             TrailerCheck::BadFields(what) => return Err(self.corrupt_block(kind, offset, what)),
             TrailerCheck::BadCrc(found, expected) => {
@@ -77,17 +194,7 @@ impl Source {
             let what = format!("a decoded length of {decoded_bytes} is not what its index says");
             return Err(self.corrupt_block(kind, offset, &what));
         }
-        match trailer.encoding {
-            Encoding::Plain => Ok(stored.into_boxed_slice()),
-            Encoding::Lz4 => {
-                let mut decoded = zeroed(decoded_bytes)?;
-                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
-                if count.ok() != Some(decoded_bytes) {
-                    return Err(self.corrupt_block(kind, offset, "it does not decompress"));
-                }
-                Ok(decoded.into_boxed_slice())
-            }
-        }
+        Ok((trailer.encoding, decoded_bytes))
     }
 }
 

@@ -4,20 +4,23 @@
 //! read when they are asked for. Everything but the slots is immutable, and the slots are the
 //! cache's; any thread may call everything.
 
+use std::io::IoSliceMut;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::base::{Error, Kind, Lsn, Result};
-use crate::cache::{BlockCache, Pin, Slots};
+use crate::cache::{BlockCache, Draft, Pin, Slots};
+use crate::mem::epoch::Guard;
 
-use super::block::{Block, BlockEntry, Contradiction, with_heads};
+use super::block::{Block, BlockEntry, Contradiction, add_heads};
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
 use super::hash_index::HashIndex;
 use super::index::{BlockPlace, Index};
 use super::properties::{self, Properties};
 use super::read::Source;
+use super::spots::Spots;
 use super::table::{BlockSlice, Found};
 
 /// The hash that filter and hash index of file `file_id` use. Seeded, so that nobody can choose
@@ -51,6 +54,8 @@ pub(super) struct Section {
     pub(super) page_places: u32,
     /// One for each page; a block uses that of its first page.
     pub(super) slots: Slots,
+    /// Where blocks lie in the mapped file, if it is mapped.
+    pub(super) spots: Option<Spots>,
 }
 
 impl Section {
@@ -72,6 +77,7 @@ impl Section {
             if hash.is_some() { None } else { load_filter(source, &properties, parts.filter)? };
         let pages = usize::try_from(index.pages()).unwrap_or(0);
         let slots = Slots::new(cache, pages);
+        let spots = source.map.as_ref().and_then(|map| Spots::new(map, &index, place.begin));
         let page_places = (properties.options.block_bytes / 8).max(1);
         let seed = source.file_id;
         Ok(Self {
@@ -85,6 +91,7 @@ impl Section {
             page_bytes,
             page_places,
             slots,
+            spots,
         })
     }
 
@@ -93,6 +100,7 @@ impl Section {
         self.index.memory_bytes()
             + self.hash.as_ref().map_or(0, HashIndex::memory_bytes)
             + self.filter.as_ref().map_or(0, Filter::memory_bytes)
+            + self.spots.as_ref().map_or(0, Spots::memory_bytes)
     }
 
     /// The newest entry of `key` with a number below `below`.
@@ -117,7 +125,7 @@ impl Section {
     ) -> Result<Option<Found>> {
         for place in hash.candidates(hash_of(key, source.file_id)) {
             let (page, at) = self.page_of(place).split();
-            let (pin, at) = match self.slots.get(page) {
+            let (pin, at) = match self.pin(page) {
                 Some(pin) => (pin, at),
                 // Not resident, or the page is not the first of its block.
                 None => self.block_of_page(source, page, at)?,
@@ -161,62 +169,186 @@ impl Section {
         Ok(hit.map(|hit| hit.found(pin)))
     }
 
-    /// Block `i`, from the cache or from the file. With `keep` it is offered to the cache.
+    /// Block `i`, from memory or from the file. With `keep` it is offered to the cache, or used
+    /// where it lies in a mapped file.
     #[inline]
     pub(super) fn block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
-        match self.resident(i) {
+        match self.resident(i, keep) {
             Some(pin) => Ok(pin),
             None => self.absent_block(source, i, keep),
         }
     }
 
-    /// Block `i` if it is in the cache.
+    /// Block `i` if it is in memory. Whoever does not `keep` blocks reads through no mapping: a bad
+    /// sector is an error for a compaction, not a signal.
     #[inline]
-    pub(super) fn resident(&self, i: usize) -> Option<Pin> {
-        self.slots.get(self.index.first_page(i)?)
+    pub(super) fn resident(&self, i: usize, keep: bool) -> Option<Pin> {
+        let page = self.index.first_page(i)?;
+        if keep { self.pin(page) } else { self.slots.get(page) }
+    }
+
+    /// Whether block `i` is in the cache at the moment.
+    pub(super) fn is_cached(&self, i: usize) -> bool {
+        self.index.first_page(i).is_some_and(|page| self.slots.holds(page))
+    }
+
+    /// The block that begins at `page` if it is in the cache, or was read through the mapping.
+    #[inline]
+    pub(super) fn pin(&self, page: usize) -> Option<Pin> {
+        let mapped = self.spots.as_ref().and_then(|spots| spots.pin(page));
+        mapped.or_else(|| self.slots.get(page))
+    }
+
+    /// The same under a guard, which keeps it. What lies at byte `at` comes into the processor's
+    /// cache together with the beginning.
+    #[inline]
+    pub(super) fn peek<'g>(&'g self, page: usize, at: usize, guard: &'g Guard) -> Option<&'g [u8]> {
+        let mapped = self.spots.as_ref().and_then(|spots| spots.peek(page, at));
+        mapped.or_else(|| self.slots.peek(page, at, guard))
     }
 
     /// Begins to bring into the cache what [`Self::resident`] reads.
     #[inline]
     pub(super) fn prefetch_slot(&self, i: usize) {
         if let Some(page) = self.index.first_page(i) {
-            self.slots.prefetch_slot(page);
+            self.prefetch_page(page);
+        }
+    }
+
+    /// Begins to bring into the cache what says where the block at `page` is.
+    #[inline]
+    pub(super) fn prefetch_page(&self, page: usize) {
+        match &self.spots {
+            Some(spots) => spots.prefetch(page),
+            None => self.slots.prefetch_slot(page),
         }
     }
 
     #[cold]
     fn absent_block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
         let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
-        let bytes = self.read_block(source, i, place)?;
-        if !keep {
-            return Ok(self.slots.private(bytes));
-        }
         let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
-        Ok(self.slots.fill(page, with_heads(bytes)))
+        match &self.spots {
+            Some(spots) if keep && spots.has(page) => {
+                if let Some(pin) = self.check_mapped(source, spots, i, place)? {
+                    return Ok(pin);
+                }
+            }
+            _ => {}
+        }
+        let draft = self.read_block(source, i, place)?;
+        Ok(self.enter(page, draft, keep))
+    }
+
+    /// Gives a block that was read to the cache; without `keep` it is only held.
+    fn enter(&self, page: usize, mut draft: Draft, keep: bool) -> Pin {
+        if !keep {
+            return self.slots.private(draft);
+        }
+        let bytes = draft.len();
+        let with_heads = add_heads(draft.room(), bytes);
+        draft.set_len(with_heads);
+        self.slots.fill(page, draft)
+    }
+
+    /// Reads blocks `from..to` by one call, and enters them. Stops before one that is damaged, so
+    /// that reading it tells what is wrong, if anybody comes to it.
+    pub(super) fn read_run(
+        &self,
+        source: &Source,
+        (from, to): (usize, usize),
+        keep: bool,
+    ) -> Result<Vec<Pin>> {
+        let places: Vec<BlockPlace> = (from..to).map_while(|i| self.index.place(i)).collect();
+        let Some(first) = places.first() else { return Ok(Vec::new()) };
+        let begin = self.offset_of(*first);
+        let room = |place: &BlockPlace| {
+            let which = (self.offset_of(*place), place.stored_bytes);
+            source.room_for(&self.slots, which, is_one_page(*place)).ok()
+        };
+        let mut drafts: Vec<Draft> = places.iter().map_while(room).collect();
+        let stored = |place: &BlockPlace| {
+            usize::try_from(place.stored_bytes).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES)
+        };
+        let mut bufs: Vec<IoSliceMut<'_>> = Vec::with_capacity(drafts.len());
+        for (draft, place) in drafts.iter_mut().zip(&places) {
+            bufs.push(IoSliceMut::new(draft.room().get_mut(..stored(place)).unwrap_or_default()));
+        }
+        let mut left = source.file.read_scattered(&mut bufs, begin)?;
+        drop(bufs);
+        let mut pins = Vec::with_capacity(drafts.len());
+        for (at, (draft, place)) in drafts.into_iter().zip(&places).enumerate() {
+            let Some(rest) = left.checked_sub(stored(place)) else { break };
+            left = rest;
+            let which = (self.offset_of(*place), place.stored_bytes);
+            let fits = |decoded: usize| self.fits(*place, decoded);
+            let one_page = is_one_page(*place);
+            let decoded = source.decode(&self.slots, draft, which, one_page, fits);
+            let Ok(block) = decoded.and_then(|b| self.checked(source, from + at, b)) else { break };
+            let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+            pins.push(self.enter(page, block, keep));
+        }
+        Ok(pins)
+    }
+
+    /// Block `i` where it lies in the mapped file, checked; none if it is compressed.
+    fn check_mapped(
+        &self,
+        source: &Source,
+        spots: &Spots,
+        i: usize,
+        place: BlockPlace,
+    ) -> Result<Option<Pin>> {
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        let which = (BlockKind::Data, self.offset_of(place), place.stored_bytes);
+        let fits = |decoded: usize| self.fits(place, decoded);
+        let Some(bytes) = source.mapped_block(spots.file(), which, fits)? else {
+            spots.mark(page, true);
+            return Ok(None);
+        };
+        if !Block::parse(bytes).is_some_and(|block| block.check()) {
+            return Err(self.bad_block(source, i));
+        }
+        spots.mark(page, false);
+        Ok(spots.pin(page))
+    }
+
+    /// Where a block begins in the file.
+    fn offset_of(&self, place: BlockPlace) -> u64 {
+        self.place.begin.saturating_add(place.offset)
+    }
+
+    /// Whether a block of this decoded length takes the pages that the index says.
+    fn fits(&self, place: BlockPlace, decoded: usize) -> bool {
+        let pages = usize::try_from(place.pages.1 - place.pages.0).unwrap_or(usize::MAX);
+        decoded.div_ceil(self.page_bytes) == pages
     }
 
     /// Reads block `i` from the file, past the cache, and checks its layout (T7).
-    pub(super) fn read_block(
-        &self,
-        source: &Source,
-        i: usize,
-        place: BlockPlace,
-    ) -> Result<Box<[u8]>> {
-        let offset = self.place.begin.saturating_add(place.offset);
-        let pages = usize::try_from(place.pages.1 - place.pages.0).unwrap_or(usize::MAX);
-        let fits = |decoded: usize| decoded.div_ceil(self.page_bytes) == pages;
-        let bytes = source.block(BlockKind::Data, offset, place.stored_bytes, fits)?;
-        match Block::parse(&bytes) {
-            Some(block) if block.check() => Ok(bytes),
+    pub(super) fn read_block(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Draft> {
+        let fits = |decoded: usize| self.fits(place, decoded);
+        let which = (self.offset_of(place), place.stored_bytes);
+        let block = source.data_block(&self.slots, which, is_one_page(place), fits)?;
+        self.checked(source, i, block)
+    }
+
+    fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
+        match Block::parse(&block) {
+            Some(parsed) if parsed.check() => Ok(block),
             _ => Err(self.bad_block(source, i)),
         }
     }
 
     /// The error for a block that passed its checksum and makes no sense.
     pub(super) fn bad_block(&self, source: &Source, i: usize) -> Error {
-        let offset = self.index.place(i).map_or(0, |place| place.offset);
-        source.corrupt_block(BlockKind::Data, self.place.begin.saturating_add(offset), NONSENSE)
+        let offset = self.index.place(i).map_or(0, |place| self.offset_of(place));
+        source.corrupt_block(BlockKind::Data, offset, NONSENSE)
     }
+}
+
+/// Whether a block may have many entries: longer ones have one.
+fn is_one_page(place: BlockPlace) -> bool {
+    place.pages.1 - place.pages.0 == 1
 }
 
 /// What is wrong with a block whose checksum is right.

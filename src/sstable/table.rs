@@ -78,7 +78,8 @@ impl Deref for BlockSlice {
 }
 
 impl Table {
-    /// Opens the table that `meta` describes.
+    /// Opens the table that `meta` describes. With `mapped` its uncompressed blocks are used where
+    /// they lie in the file, if that can be mapped.
     ///
     /// # Errors
     /// `Corrupt` if length, number or file id differ from `meta`, or header, footer or directory
@@ -87,9 +88,11 @@ impl Table {
         file: Arc<dyn File>,
         meta: &FileMeta,
         cache: &Arc<BlockCache>,
+        mapped: bool,
     ) -> Result<Arc<Self>> {
         let file_bytes = file.len()?;
-        let source = Source { file, number: meta.number, file_id: meta.file_id, file_bytes };
+        let (number, file_id) = (meta.number, meta.file_id);
+        let mut source = Source { file, number, file_id, file_bytes, map: None };
         if file_bytes != meta.file_bytes {
             let what = format!("the file is {file_bytes} bytes long, expected {}", meta.file_bytes);
             return Err(source.corrupt(file_bytes.min(meta.file_bytes), what));
@@ -100,6 +103,10 @@ impl Table {
             .into_iter()
             .map(|place| SectionSlot { place, loaded: OnceLock::new() })
             .collect();
+        if mapped {
+            // What cannot be mapped can still be read.
+            source.map = source.file.map_table(file_bytes).ok();
+        }
         Ok(Arc::new(Self { source, cache: Arc::clone(cache), sections, loading: Mutex::new(()) }))
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Tables {
 struct Shared {
     dir: Arc<dyn Dir>,
     cache: Arc<BlockCache>,
+    /// Whether tables are mapped.
+    mapped: bool,
     handles: Mutex<HashMap<FileNumber, Weak<TableHandle>>>,
     unused: Mutex<Vec<FileNumber>>,
 }
@@ -46,10 +48,11 @@ pub(crate) struct TableHandle {
 }
 
 impl Tables {
-    /// No table is open yet; they will be opened in `dir` and their blocks kept in `cache`.
-    pub(crate) fn new(dir: Arc<dyn Dir>, cache: Arc<BlockCache>) -> Self {
+    /// No table is open yet; they will be opened in `dir` and their blocks kept in `cache`, or used
+    /// where they lie if the tables are to be `mapped`.
+    pub(crate) fn new(dir: Arc<dyn Dir>, cache: Arc<BlockCache>, mapped: bool) -> Self {
         let (handles, unused) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { dir, cache, handles, unused }) }
+        Self { shared: Arc::new(Shared { dir, cache, mapped, handles, unused }) }
     }
 
     /// The handle of a table file; nothing is read. `Corrupt` if the number is in use for a file
@@ -147,7 +150,7 @@ impl TableHandle {
             return Ok(table);
         }
         let file = self.shared.dir.open(&filename::table(self.meta.number), false)?;
-        let table = Table::open(file, &self.meta, &self.shared.cache)?;
+        let table = Table::open(file, &self.meta, &self.shared.cache, self.shared.mapped)?;
         Ok(self.table.get_or_init(|| table))
     }
 }

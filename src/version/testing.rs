@@ -171,13 +171,13 @@ impl Store {
     pub(crate) fn new() -> Self {
         let dir = MemDir::new();
         let cache = BlockCache::new(0);
-        let tables = Tables::new(dir.clone(), cache.clone());
+        let tables = Tables::new(dir.clone(), cache.clone(), false);
         Self { dir, cache, tables, next_file: AtomicU64::new(1) }
     }
 
     /// The same files, nothing open.
     pub(crate) fn reopen_tables(&mut self) {
-        self.tables = Tables::new(self.dir.clone(), self.cache.clone());
+        self.tables = Tables::new(self.dir.clone(), self.cache.clone(), false);
     }
 
     pub(crate) fn new_file(&self) -> FileNumber {

@@ -183,7 +183,8 @@ impl Drop for MappedLog {
     }
 }
 
-fn page_bytes() -> usize {
+/// Bytes of a page of memory.
+pub(super) fn page_bytes() -> usize {
     // SAFETY: the call takes and returns numbers only.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(4096)

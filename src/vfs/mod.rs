@@ -6,16 +6,20 @@
 //! Errors name the file and carry errno; a full disk or quota is `NoSpace`.
 
 mod mapped;
+mod mapped_table;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
 pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
 
+use std::io::IoSliceMut;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::Result;
+pub(crate) use mapped_table::{Expect, TableMap};
+
+use crate::base::{Error, Result};
 
 /// Gives access to directories.
 pub(crate) trait Vfs: Send + Sync {
@@ -97,6 +101,19 @@ pub(crate) trait File: Send + Sync {
     fn len(&self) -> Result<u64>;
     /// Reads up to `buf.len()` bytes at `offset` and returns how many; fewer only at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize>;
+    /// Fills `bufs` one after the other from `offset` on, as one read where the system can; returns
+    /// how many bytes that were, perhaps fewer than there are.
+    fn read_scattered(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        for buf in bufs {
+            let count = self.read_at(buf, offset + done as u64)?;
+            done += count;
+            if count < buf.len() {
+                break;
+            }
+        }
+        Ok(done)
+    }
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part
     /// may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
@@ -110,6 +127,11 @@ pub(crate) trait File: Send + Sync {
     fn allocate(&self, bytes: u64) -> Result<()>;
     /// Maps the first `bytes` bytes (all allocated) for storing.
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>>;
+    /// Maps the first `bytes` bytes of a complete table file for reading. `Unsupported` where that
+    /// cannot be; an error says nothing about the content, which can still be read.
+    fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
+        Err(Error::unsupported(format!("{}: {bytes} bytes cannot be mapped here", self.name())))
+    }
 }
 
 /// A mapped log segment. Bytes stored survive the death of the process.

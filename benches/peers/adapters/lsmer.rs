@@ -20,6 +20,8 @@ use abi::{
     NOTHING, OK, OpenOpts, Rc, SYNC, Slice, WriteOpts,
 };
 
+/// `LSM_O_MAPPED_READS`.
+const MAPPED_READS: u32 = 16;
 /// Values from this length on are lent, not copied.
 const PINNED_FROM: usize = 1024;
 const PAGE_BYTES: usize = 64 << 10;
@@ -101,6 +103,15 @@ fn writing(durability: u32) -> WriteOpts {
 }
 
 pub(super) fn open(path: &Path, settings: &Settings) -> Outcome<Box<dyn Engine>> {
+    open_with(path, settings, 0)
+}
+
+/// With tables read where they lie in the page cache, as LMDB reads its file.
+pub(super) fn open_mapped(path: &Path, settings: &Settings) -> Outcome<Box<dyn Engine>> {
+    open_with(path, settings, MAPPED_READS)
+}
+
+fn open_with(path: &Path, settings: &Settings, flags: u32) -> Outcome<Box<dyn Engine>> {
     let library = Library::open(&settings.library)?;
     let api = Api::load(&library)?;
     // SAFETY: the prototype is that of lsmer.h; an older library has no such function.
@@ -116,7 +127,7 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Outcome<Box<dyn Engine>>
     checked("env", call!(api, env_create(&env_opts, &mut env, error.as_mut_ptr())), &error)?;
     let open_opts = OpenOpts {
         struct_size: size_of_u32::<OpenOpts>(),
-        flags: 0,
+        flags,
         env,
         durability: BUFFER,
         format: 0,

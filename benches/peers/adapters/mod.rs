@@ -14,6 +14,7 @@ use std::path::Path;
 
 use crate::dl;
 use crate::engine::Open;
+use crate::rows::MAPPED;
 
 /// An engine that can be asked for by name.
 #[derive(Debug)]
@@ -40,6 +41,13 @@ const fn engine(
 
 pub(crate) const KNOWN: &[Known] = &[
     engine("lsmer", lsmer::open, None, "#c2185b"),
+    Known {
+        name: MAPPED,
+        open: lsmer::open_mapped,
+        library: None,
+        variant_of: Some("lsmer"),
+        colour: "#f48fb1",
+    },
     engine("rocksdb", rocksdb::open, Some("librocksdb.so"), "#e8a33d"),
     engine("leveldb", leveldb::open, Some("libleveldb.so"), "#7cb342"),
     engine("lmdb", lmdb::open, Some("liblmdb.so"), "#3f7fbf"),

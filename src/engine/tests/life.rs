@@ -17,9 +17,15 @@ use crate::vfs::sim::{PowerLoss, SimFs};
 /// Bytes of the write buffers of small databases: some ten writes fill one.
 pub(super) const BUFFER_BYTES: u64 = 4 << 10;
 
-/// How databases of sweeps are opened.
+/// How databases of sweeps are opened. Those with a written log read their tables through mappings,
+/// so that sweeps over both kinds of log do both kinds of reads.
 pub(super) fn small(log_mode: LogMode) -> OpenOptions {
-    OpenOptions { write_buffer_bytes: BUFFER_BYTES, log_mode, ..OpenOptions::default() }
+    OpenOptions {
+        write_buffer_bytes: BUFFER_BYTES,
+        log_mode,
+        mapped_reads: log_mode == LogMode::Written,
+        ..OpenOptions::default()
+    }
 }
 
 /// Runs `body` on a thread with epochs of its own: when memory is freed, and files that only old

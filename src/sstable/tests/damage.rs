@@ -23,9 +23,28 @@ fn fixture() -> Sections {
     vec![(KeyspaceId(0), full, entries), (KeyspaceId(5), filtered, second)]
 }
 
-/// Everything that a user could learn from a table.
+/// Everything that a user could learn from a table, which is the same through a mapping, errors
+/// included.
 fn answers(bytes: Vec<u8>, meta: &FileMeta, sections: &Sections) -> Result<Vec<Option<Owned>>> {
-    let table = open(bytes, meta)?;
+    let mapped = answers_as(bytes.clone(), meta, sections, true);
+    let read = answers_as(bytes, meta, sections, false);
+    match (&read, &mapped) {
+        (Ok(read), Ok(mapped)) => assert!(read == mapped),
+        (Err(read), Err(mapped)) => {
+            assert_eq!((read.kind(), read.offset()), (mapped.kind(), mapped.offset()));
+        }
+        (read, mapped) => panic!("read: {:?}, mapped: {:?}", read.is_ok(), mapped.is_ok()),
+    }
+    read
+}
+
+fn answers_as(
+    bytes: Vec<u8>,
+    meta: &FileMeta,
+    sections: &Sections,
+    mapped: bool,
+) -> Result<Vec<Option<Owned>>> {
+    let table = open_as(bytes, meta, mapped)?;
     let mut found = Vec::new();
     for (keyspace, _, entries) in sections {
         for entry in entries {
@@ -100,7 +119,7 @@ fn every_truncation_is_found_before_and_after_opening() {
         assert_damage(&error, length, "a manifest that agrees");
 
         let file = MemFile::new(bytes.clone());
-        let table = Table::open(file.clone(), &meta.file, &BlockCache::new(0)).unwrap();
+        let table = Table::open(file.clone(), &meta.file, &BlockCache::new(0), false).unwrap();
         file.cut_off(length);
         let error = table.verify().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);

@@ -15,7 +15,7 @@ use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::{Cursor, Entry, Error, FileNumber, KeyspaceId, Kind, Lsn, Result};
 use crate::cache::BlockCache;
 use crate::mem::epoch;
-use crate::vfs::{File, LogMap};
+use crate::vfs::{File, LogMap, TableMap};
 
 use super::{Glance, Table, TableBuilder};
 
@@ -76,6 +76,11 @@ impl File for MemFile {
     fn map(&self, _bytes: u64) -> Result<Arc<dyn LogMap>> {
         Err(Error::unsupported("no maps here"))
     }
+    fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
+        let held = self.bytes.lock();
+        assert_eq!(bytes, held.len() as u64);
+        Ok(Arc::new(TableMap::of(held.clone().into())))
+    }
 }
 
 /// An entry that owns its bytes.
@@ -129,7 +134,11 @@ fn build(sections: &Sections) -> (Vec<u8>, TableMeta) {
 }
 
 fn open(bytes: Vec<u8>, meta: &FileMeta) -> Result<Arc<Table>> {
-    Table::open(MemFile::new(bytes), meta, &BlockCache::new(1 << 20))
+    open_as(bytes, meta, false)
+}
+
+fn open_as(bytes: Vec<u8>, meta: &FileMeta, mapped: bool) -> Result<Arc<Table>> {
+    Table::open(MemFile::new(bytes), meta, &BlockCache::new(1 << 20), mapped)
 }
 
 fn plain(block_bytes: u32) -> KeyspaceOptions {

@@ -150,7 +150,9 @@ fn check_model(seed: u64) {
     }
 
     let (bytes, meta) = build(&sections);
-    let table = Table::open(MemFile::new(bytes), &meta.file, &BlockCache::new(200_000)).unwrap();
+    let table =
+        Table::open(MemFile::new(bytes), &meta.file, &BlockCache::new(200_000), seed % 2 == 1)
+            .unwrap();
 
     table.verify().unwrap();
     let found: Vec<_> = table.sections().collect();
@@ -174,7 +176,7 @@ fn check_model(seed: u64) {
 
 #[test]
 fn tables_answer_like_a_sorted_list() {
-    for seed in 0..60 {
+    for seed in 0..120 {
         if let Err(panic) = std::panic::catch_unwind(|| check_model(seed)) {
             println!("the seed was {seed}");
             std::panic::resume_unwind(panic);
@@ -220,10 +222,16 @@ fn a_walk_over_an_empty_keyspace_goes_nowhere() {
 
 #[test]
 fn a_value_outlives_cursor_table_and_eviction() {
+    for mapped in [false, true] {
+        value_outlives_its_table(mapped);
+    }
+}
+
+fn value_outlives_its_table(mapped: bool) {
     let entries = vec![Owned::put(b"a", 1, b"apple"), Owned::put(b"b", 2, &[9; 200])];
     let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(64), entries)]);
     let cache = BlockCache::new(10_000);
-    let table = Table::open(MemFile::new(bytes), &meta.file, &cache).unwrap();
+    let table = Table::open(MemFile::new(bytes), &meta.file, &cache, mapped).unwrap();
 
     let found = table.get(KeyspaceId(0), b"a", Lsn(9)).unwrap().unwrap();
     drop(table);

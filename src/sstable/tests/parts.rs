@@ -181,7 +181,7 @@ fn data_that_places_cannot_address_gets_no_hash_index() {
     builder.finish_section().unwrap();
     let meta = builder.finish().unwrap();
 
-    let table = Table::open(file, &meta.file, &BlockCache::new(0)).unwrap();
+    let table = Table::open(file, &meta.file, &BlockCache::new(0), false).unwrap();
 
     let section = table.section(KeyspaceId(0)).unwrap().unwrap();
     assert!(section.hash.is_none() && section.filter.is_some());
@@ -211,13 +211,25 @@ fn a_table_without_sections_and_a_section_without_entries_are_fine() {
 
 #[test]
 fn many_threads_read_right_answers_through_a_cache_that_is_too_small() {
+    let cache = threads_read_right_answers(false);
+    assert!(cache.misses() > 0 && cache.hits() > 0);
+}
+
+#[test]
+fn many_threads_read_right_answers_through_a_mapping() {
+    let cache = threads_read_right_answers(true);
+    assert_eq!((cache.used(), cache.hits()), (0, 0), "what is not compressed needs no cache");
+}
+
+fn threads_read_right_answers(mapped: bool) -> Arc<BlockCache> {
     let entries: Vec<_> = (0..3_000_u64)
         .map(|i| Owned::put(format!("{i:06}").as_bytes(), i + 1, &i.to_le_bytes()))
         .collect();
-    let options = KeyspaceOptions { block_bytes: 512, ..KeyspaceOptions::default() };
+    let compression = if mapped { Compression::None } else { Compression::Lz4 };
+    let options = KeyspaceOptions { block_bytes: 512, compression, ..KeyspaceOptions::default() };
     let (bytes, meta) = build(&vec![(KeyspaceId(0), options, entries.clone())]);
     let cache = BlockCache::new(20_000);
-    let table = Table::open(MemFile::new(bytes), &meta.file, &cache).unwrap();
+    let table = Table::open(MemFile::new(bytes), &meta.file, &cache, mapped).unwrap();
 
     std::thread::scope(|scope| {
         for thread in 0..3 {
@@ -234,5 +246,5 @@ fn many_threads_read_right_answers_through_a_cache_that_is_too_small() {
     });
 
     assert!(cache.used() <= 20_000);
-    assert!(cache.misses() > 0 && cache.hits() > 0);
+    cache
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::sys;
 use crate::base::{Error, Result};
 use crate::vfs::mapped::MappedLog;
-use crate::vfs::{File, LogMap};
+use crate::vfs::{File, LogMap, TableMap};
 
 /// Zeros are written in pieces of this many bytes where space cannot be allocated otherwise.
 const ZERO_BYTES: usize = 64 << 10;
@@ -32,6 +32,16 @@ impl PosixFile {
 
     fn failed(&self, doing: &str, cause: &io::Error) -> Error {
         Error::io(doing, &self.path, cause)
+    }
+
+    /// `Invalid` unless the file has that many bytes, so that all of them can be mapped.
+    fn must_have(&self, bytes: u64) -> Result<()> {
+        let len = self.len()?;
+        if len < bytes {
+            let text = format!("{} has {len} bytes, {bytes} to be mapped", self.path.display());
+            return Err(Error::invalid(text));
+        }
+        Ok(())
     }
 
     /// Writes zeros from the end of the file up to `bytes`; what is there stays.
@@ -70,6 +80,12 @@ impl File for PosixFile {
         Ok(done)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_scattered(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        let read = sys::read_scattered(self.file.as_fd(), bufs, offset);
+        read.map_err(|cause| self.failed("read", &cause))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         // Continues after short and interrupted calls; a call that writes nothing is an error.
         self.file.write_all_at(bytes, offset).map_err(|cause| self.failed("write", &cause))
@@ -88,11 +104,12 @@ impl File for PosixFile {
     }
 
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>> {
-        let len = self.len()?;
-        if len < bytes {
-            let text = format!("{} has {len} bytes, {bytes} to be mapped", self.path.display());
-            return Err(Error::invalid(text));
-        }
+        self.must_have(bytes)?;
         Ok(Arc::new(MappedLog::new(self.file.as_fd(), bytes, &self.path)?))
+    }
+
+    fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
+        self.must_have(bytes)?;
+        Ok(Arc::new(TableMap::new(self.file.as_fd(), bytes, &self.path)?))
     }
 }

@@ -152,6 +152,30 @@ impl Drop for Stream {
     }
 }
 
+/// Fills `bufs` one after the other by one call, perhaps not to the end.
+#[cfg(target_os = "linux")]
+pub(super) fn read_scattered(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [io::IoSliceMut<'_>],
+    offset: u64,
+) -> io::Result<usize> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let offset = i64::try_from(offset).map_err(invalid)?;
+    let count = c_int::try_from(bufs.len()).map_err(invalid)?;
+    loop {
+        // SAFETY: the descriptor is open; `IoSliceMut` has the layout of `iovec`, and all of the
+        // buffers are writable and outlive the call.
+        let read = unsafe { libc::preadv64(fd.as_raw_fd(), bufs.as_ptr().cast(), count, offset) };
+        if let Ok(read) = usize::try_from(read) {
+            return Ok(read);
+        }
+        let cause = io::Error::last_os_error();
+        if cause.kind() != io::ErrorKind::Interrupted {
+            return Err(cause);
+        }
+    }
+}
+
 /// Takes or gives back an advisory lock; `operation` is one of `LOCK_*`, never waiting.
 pub(super) fn lock(fd: BorrowedFd<'_>, operation: c_int) -> io::Result<()> {
     // SAFETY: the descriptor is open.

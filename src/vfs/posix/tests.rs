@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::PosixVfs;
 use super::file::PosixFile;
 use crate::base::ErrorKind;
-use crate::vfs::{Dir, File, Vfs};
+use crate::vfs::{Dir, Expect, File, Vfs};
 
 mod locks;
 
@@ -288,4 +288,33 @@ fn mapping_is_for_file_systems_that_never_fault() {
     }
 
     assert!(!PosixVfs.open_dir(Path::new("/proc"), false).unwrap().mount().unwrap().mapped_log);
+}
+
+#[test]
+fn a_mapped_table_shows_its_bytes_after_its_name_and_its_file_are_gone() {
+    let (_temp, dir) = scratch();
+    for bytes in [1_usize, 4095, 4096, 4097, 70_001] {
+        let content: Vec<u8> = (0..bytes).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        dir.create("000001.sst").unwrap().write_at(&content, 0).unwrap();
+        let file = dir.open("000001.sst", false).unwrap();
+
+        let map = file.map_table(bytes as u64).unwrap();
+        dir.remove("000001.sst").unwrap();
+        drop(file);
+        map.expect(0..bytes, Expect::Random);
+        map.expect(bytes / 2..bytes + 10_000, Expect::Soon);
+        map.expect(bytes + 10_000..bytes + 20_000, Expect::Soon);
+
+        assert_eq!(map.bytes(), content);
+    }
+}
+
+#[test]
+fn more_than_a_file_holds_cannot_be_mapped_as_a_table_nor_can_nothing() {
+    let (_temp, dir) = scratch();
+    let file = dir.create("000001.sst").unwrap();
+    assert_eq!(file.map_table(0).err().unwrap().kind(), ErrorKind::Invalid);
+    file.write_at(&[1; 100], 0).unwrap();
+    assert_eq!(file.map_table(101).err().unwrap().kind(), ErrorKind::Invalid);
+    assert_eq!(file.map_table(100).unwrap().bytes(), [1; 100]);
 }

@@ -13,7 +13,7 @@ use super::fault::{CallKind, Effect, Verdict, failure};
 use super::state::{FileNode, Holder, Node, NodeId, State};
 use crate::base::mutant::mutant;
 use crate::base::{Error, ErrorKind, Result, filename};
-use crate::vfs::{Dir, DirLock, File, Listed, LockMode, LogMap, MountInfo};
+use crate::vfs::{Dir, DirLock, File, Listed, LockMode, LogMap, MountInfo, TableMap};
 
 /// What every handle holds: a counted reference to a node, and words for messages.
 struct Handle {
@@ -343,6 +343,22 @@ impl File for SimFile {
             Ok(SimMap { handle: Handle { state, id: *id, path, label }, bytes })
         })?;
         Ok(Arc::new(map))
+    }
+
+    /// Shows the bytes as they are now: a complete table file does not change any more.
+    fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
+        let image = self.call(CallKind::Map, "map", 0, |state, _| {
+            let file = state.file(self.handle.id).map(|file| &file.current);
+            match file.filter(|file| bytes > 0 && bytes <= file.len()) {
+                Some(file) => {
+                    let mut image = vec![0; index(bytes)].into_boxed_slice();
+                    file.read(&mut image, 0);
+                    Ok(image)
+                }
+                None => Err(Error::invalid(format!("{bytes} bytes are not there to be mapped"))),
+            }
+        })?;
+        Ok(Arc::new(TableMap::of(image)))
     }
 }
 

@@ -83,6 +83,7 @@ impl Setup {
         let open = OpenOptions {
             write_buffer_bytes,
             log_mode: random.of(&[LogMode::Auto, LogMode::Written]),
+            mapped_reads: random.one_in(2),
             ..OpenOptions::default()
         };
         let budgets = [8 * write_buffer_bytes, 32 * write_buffer_bytes, 16 << 20];

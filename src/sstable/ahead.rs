@@ -1,0 +1,110 @@
+//! Reading ahead of a walk: several blocks by one call, more of them the longer the walk goes on.
+//!
+//! A walk that goes from block to block and finds one that is not in memory reads that and the next
+//! ones: one at first, because most walks are short, and twice as many each time. The blocks are held until the walk has come to
+//! them, so that they are not pushed out again by each other. In a mapped file the system is told
+//! what is wanted soon instead.
+//!
+//! One thread.
+
+use std::collections::VecDeque;
+
+use crate::base::Result;
+use crate::cache::Pin;
+
+use super::read::Source;
+use super::section::Section;
+use super::spots::Spots;
+
+/// Most blocks that are read by one call, and most bytes of them (on disk) but for the first.
+const BLOCKS_MAX: usize = 64;
+const BYTES_MAX: u64 = 256 << 10;
+/// Most bytes that the system is told of at once.
+const TOLD_BYTES_MAX: u64 = 1 << 20;
+
+/// Blocks ahead of one walk.
+pub(super) struct Ahead {
+    /// Neighbouring blocks, in order.
+    held: VecDeque<(usize, Pin)>,
+    /// The block that the walk comes to next if it goes on.
+    next: usize,
+    /// How many blocks were read or told of last.
+    window: usize,
+    /// The system was told of the blocks before this one.
+    told: usize,
+}
+
+impl Ahead {
+    /// No walk yet.
+    pub(super) fn new() -> Self {
+        Self { held: VecDeque::new(), next: usize::MAX, window: 0, told: 0 }
+    }
+
+    /// Block `i`, which may have been read ahead.
+    pub(super) fn block(
+        &mut self,
+        (section, source): (&Section, &Source),
+        i: usize,
+        keep: bool,
+    ) -> Result<Pin> {
+        self.take(i).map_or_else(|| section.block(source, i, keep), Ok)
+    }
+
+    /// Block `i`, if it was read ahead; those before it are let go.
+    fn take(&mut self, i: usize) -> Option<Pin> {
+        while let Some((at, _)) = self.held.front() {
+            match *at {
+                at if at < i => drop(self.held.pop_front()),
+                at if at == i => return self.held.pop_front().map(|(_, pin)| pin),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The walk crosses into block `i` from the one before; `is_here`: the caller has it.
+    pub(super) fn cross(
+        &mut self,
+        (section, source): (&Section, &Source),
+        i: usize,
+        (keep, is_here): (bool, bool),
+    ) -> Result<()> {
+        if std::mem::replace(&mut self.next, i + 1) != i {
+            self.held.clear();
+            (self.window, self.told) = (0, i + 1);
+            if section.spots.is_some() && keep {
+                return Ok(());
+            }
+        }
+        match &section.spots {
+            Some(spots) if keep => self.tell(section, spots, i),
+            _ if is_here || i >= section.index.len() => {}
+            _ if self.held.front().is_some_and(|(at, _)| *at == i) => {}
+            _ if section.resident(i, keep).is_some() => {}
+            _ => self.read(section, source, i, keep)?,
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, section: &Section, source: &Source, i: usize, keep: bool) -> Result<()> {
+        self.window = (2 * self.window).clamp(1, BLOCKS_MAX);
+        let to = section.index.reach(i, self.window, BYTES_MAX);
+        // What is in the cache need not be read again.
+        let to = (i + 1..to).find(|at| section.is_cached(*at)).unwrap_or(to);
+        if to > i + 1 {
+            let pins = section.read_run(source, (i, to), keep)?;
+            self.held = (i..).zip(pins).collect();
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, section: &Section, spots: &Spots, i: usize) {
+        if i + self.window / 2 < self.told {
+            return;
+        }
+        let from = self.told.max(i);
+        self.window = (2 * self.window).clamp(4, 4 * BLOCKS_MAX);
+        self.told = section.index.reach(from, self.window, TOLD_BYTES_MAX);
+        spots.will_need(section, from, self.told);
+    }
+}
