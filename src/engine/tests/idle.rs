@@ -2,11 +2,13 @@
 
 use super::machine::{BUFFER, Machine, SYNC, put, scan};
 use crate::base::KeyspaceId;
+use crate::base::filename::{self, FileName};
 use crate::engine::{Background, Db};
 
 fn bytes_of_logs(machine: &Machine) -> u64 {
     let files = machine.fs.files();
-    files.iter().filter(|(name, _)| name.ends_with(".wal")).map(|(_, bytes)| bytes).sum()
+    let is_log = |name: &str| matches!(filename::parse(name), Some(FileName::Log(_)));
+    files.iter().filter(|(name, _)| is_log(name)).map(|(_, bytes)| bytes).sum()
 }
 
 fn wait_idle(db: &Db) {
@@ -59,6 +61,7 @@ fn a_wait_for_idleness_ends_when_replaced_tables_are_removed() {
     db.compact(KeyspaceId::DEFAULT, None, None, 0).unwrap();
     wait_idle(&db);
     let files = machine.fs.files();
-    let tables = files.iter().filter(|(name, _)| name.ends_with(".sst")).count() as u64;
+    let is_table = |name: &str| matches!(filename::parse(name), Some(FileName::Table(_)));
+    let tables = files.iter().filter(|(name, _)| is_table(name)).count() as u64;
     assert_eq!(tables, db.stat("tables").unwrap());
 }
