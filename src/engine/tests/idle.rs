@@ -5,10 +5,15 @@ use crate::base::KeyspaceId;
 use crate::base::filename::{self, FileName};
 use crate::engine::{Background, Db};
 
+/// What each file is, and its length.
+fn files(machine: &Machine) -> Vec<(FileName, u64)> {
+    let named = |path: &str| path.split('/').next_back().and_then(filename::parse);
+    machine.fs.files().iter().filter_map(|(path, bytes)| Some((named(path)?, *bytes))).collect()
+}
+
 fn bytes_of_logs(machine: &Machine) -> u64 {
-    let files = machine.fs.files();
-    let is_log = |name: &str| matches!(filename::parse(name), Some(FileName::Log(_)));
-    files.iter().filter(|(name, _)| is_log(name)).map(|(_, bytes)| bytes).sum()
+    let is_log = |name: &FileName| matches!(name, FileName::Log(_));
+    files(machine).iter().filter(|(name, _)| is_log(name)).map(|(_, bytes)| bytes).sum()
 }
 
 fn wait_idle(db: &Db) {
@@ -60,8 +65,7 @@ fn a_wait_for_idleness_ends_when_replaced_tables_are_removed() {
     }
     db.compact(KeyspaceId::DEFAULT, None, None, 0).unwrap();
     wait_idle(&db);
-    let files = machine.fs.files();
-    let is_table = |name: &str| matches!(filename::parse(name), Some(FileName::Table(_)));
-    let tables = files.iter().filter(|(name, _)| is_table(name)).count() as u64;
+    let is_table = |name: &FileName| matches!(name, FileName::Table(_));
+    let tables = files(&machine).iter().filter(|(name, _)| is_table(name)).count() as u64;
     assert_eq!(tables, db.stat("tables").unwrap());
 }
