@@ -270,7 +270,7 @@ impl Db {
 
     /// None runs or is due.
     fn is_idle(&self) -> bool {
-        if !self.is_quiet() || self.can_flush() || self.trim_due() {
+        if !self.is_quiet() || self.can_flush() || self.trim_due() || self.is_warming() {
             return false;
         }
         let state = self.compaction.lock();

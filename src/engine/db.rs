@@ -18,6 +18,7 @@ use super::poison::Poison;
 use super::snapshot::Snapshots;
 use super::stall::Stall;
 use super::sync::{Leader, Staging};
+use super::warm::Warming;
 use super::worker::Jobs;
 use crate::base::options::OpenOptions;
 use crate::base::{Error, ErrorKind, FileNumber, Lsn, Result};
@@ -116,6 +117,7 @@ pub(crate) struct Db {
     pub(super) next_capacity: AtomicU64,
 
     pub(super) jobs: Jobs,
+    pub(super) warming: Warming,
     pub(super) compaction: Mutex<CompactionState>,
     pub(super) stall: Stall,
     pub(super) counters: Counters,

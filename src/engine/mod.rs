@@ -15,7 +15,7 @@
 //! | `prepare`, `trim` | making the next generation ahead of the writers; giving it back |
 //! | `stall` | smooth back-pressure |
 //! | `open`, `recover`, `close` | the life of a database |
-//! | `flush`, `compact`, `worker`, `obsolete` | background work |
+//! | `flush`, `compact`, `worker`, `obsolete`, `warm` | background work |
 //! | `read`, `scan`, `snapshot` | reading |
 //! | `keyspace`, `install`, `mark` | keyspaces; version edits; proof that the log is durable |
 //! | `health` | statistics |
@@ -49,6 +49,7 @@ mod stall;
 mod sync;
 mod trim;
 mod wait;
+mod warm;
 mod worker;
 
 pub(crate) use commit::WriteOptions;

@@ -22,6 +22,7 @@ use super::poison::Poison;
 use super::snapshot::Snapshots;
 use super::stall::Stall;
 use super::sync::{Leader, Staging};
+use super::warm::Warming;
 use super::worker::Jobs;
 use crate::base::filename::{self, CURRENT, FileName};
 use crate::base::options::{KeyspaceOptions, OpenOptions};
@@ -181,6 +182,7 @@ impl Db {
             edit_count: AtomicU64::new(parts.edit_count),
             next_capacity: AtomicU64::new(first),
             jobs: Jobs::new(),
+            warming: Warming::default(),
             compaction: Mutex::new(CompactionState::default()),
             stall: Stall::new(),
             counters: Counters::default(),

@@ -1,9 +1,9 @@
 //! Background work: what is done next for one database.
 //!
 //! Order of urgency: pages for the mapped log, the next generation, flush, freezing lists,
-//! compaction, and when the database has been idle a mark, a compaction that is not due, and giving
-//! space back. Each kind runs at most once at a time but compaction. A worker that finds nothing sleeps until
-//! somebody wakes it.
+//! compaction, removing files, bringing new tables into the cache, and when the database has been
+//! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
+//! a time but compaction. A worker that finds nothing sleeps until somebody wakes it.
 
 use parking_lot::Mutex;
 
@@ -155,7 +155,10 @@ impl Db {
         if self.may_try() && !self.jobs.is_paused() && self.compaction_job() {
             return true;
         }
-        self.obsolete_job() || self.trim_job() || self.idle_job()
+        self.obsolete_job()
+            || self.warm_job(self.nobody_writes())
+            || self.trim_job()
+            || self.idle_job()
     }
 
     /// What writers wait for.
@@ -228,8 +231,17 @@ impl Db {
         gathered
     }
 
+    /// Whether somebody waits for the end of all work, or nothing was written for a while.
+    fn nobody_writes(&self) -> bool {
+        if self.jobs.idle_waiters.load(Ordering::Relaxed) > 0 {
+            return true;
+        }
+        let quiet = self.jobs.quiet.lock();
+        quiet.marked && quiet.visible == self.visible().0
+    }
+
     /// Seeks of iterators so far, about: the first of each, and most of the others.
-    fn seeks(&self) -> u64 {
+    pub(super) fn seeks(&self) -> u64 {
         self.counters.iterators.get() + self.counters.reseeks.get()
     }
 

@@ -17,8 +17,8 @@ use super::section::Section;
 use super::spots::Spots;
 
 /// Most blocks that are read by one call, and most bytes of them (on disk) but for the first.
-const BLOCKS_MAX: usize = 64;
-const BYTES_MAX: u64 = 256 << 10;
+pub(super) const BLOCKS_MAX: usize = 64;
+pub(super) const BYTES_MAX: u64 = 256 << 10;
 /// Most bytes that the system is told of at once.
 const TOLD_BYTES_MAX: u64 = 1 << 20;
 

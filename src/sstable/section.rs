@@ -13,6 +13,7 @@ use crate::base::{Error, Kind, Lsn, Result};
 use crate::cache::{BlockCache, Draft, Pin, Slots};
 use crate::mem::epoch::Guard;
 
+use super::ahead::{BLOCKS_MAX, BYTES_MAX};
 use super::block::{Block, BlockEntry, Contradiction, add_heads};
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
@@ -289,6 +290,17 @@ impl Section {
             pins.push(self.enter(page, block, keep));
         }
         Ok(pins)
+    }
+
+    /// Brings the next blocks from `from` on that are not in the cache there, by one call. Returns
+    /// where to go on; none if there is nothing left to do, or a block cannot be read.
+    pub(super) fn warm(&self, source: &Source, from: usize) -> Option<usize> {
+        let blocks = self.index.len();
+        let from = (from..blocks).find(|i| !self.is_cached(*i))?;
+        let to = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
+        let to = (from + 1..to).find(|i| self.is_cached(*i)).unwrap_or(to);
+        let pins = self.read_run(source, (from, to), true).ok()?;
+        (!pins.is_empty()).then_some(from + pins.len())
     }
 
     /// Block `i` where it lies in the mapped file, checked; none if it is compressed.

@@ -174,6 +174,13 @@ impl Table {
         Ok(TableCursor::new(Arc::clone(self), section, keep))
     }
 
+    /// Brings some blocks of a keyspace's section into the cache: the next ones that are not there,
+    /// from the block `from` on. Returns where to go on; none where there is nothing left to do, or
+    /// a block cannot be read, which its reader will be told.
+    pub(crate) fn warm(&self, keyspace: KeyspaceId, from: usize) -> Option<usize> {
+        self.section(keyspace).ok().flatten()?.warm(&self.source, from)
+    }
+
     /// Bytes of the loaded indexes and filters.
     pub(crate) fn memory_bytes(&self) -> usize {
         let loaded = self.sections.iter().filter_map(|slot| slot.loaded.get());

@@ -95,6 +95,11 @@ impl Tables {
         std::mem::take(&mut *self.shared.unused.lock())
     }
 
+    /// The handle of a file that somebody holds.
+    pub(crate) fn held(&self, number: FileNumber) -> Option<Arc<TableHandle>> {
+        self.shared.handles.lock().get(&number).and_then(Weak::upgrade)
+    }
+
     /// Whether a file that the manifest names no longer is held by somebody.
     pub(crate) fn has_retired(&self) -> bool {
         let handles = self.shared.handles.lock();

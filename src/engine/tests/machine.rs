@@ -45,6 +45,15 @@ impl Machine {
         Self { fs, env, options }
     }
 
+    /// A machine whose background work has threads: what is stepped may have one only.
+    pub(super) fn threaded(memory_budget_bytes: u64, write_buffer_bytes: u64) -> Self {
+        let fs = SimFs::new();
+        let os = Arc::new(SimOs::with_threads(1, fs.boot_id()));
+        let env_options = EnvOptions { memory_budget_bytes, ..EnvOptions::default() };
+        let env = Env::create(env_options, Arc::clone(&fs) as _, os).unwrap();
+        Self { fs, env, options: OpenOptions { write_buffer_bytes, ..OpenOptions::default() } }
+    }
+
     /// Opens the database.
     pub(super) fn open(&self) -> Result<Arc<Db>> {
         Db::open(&self.env, Path::new(PATH), self.options.clone(), None)

@@ -14,3 +14,4 @@ mod proofs;
 mod races;
 mod reopened;
 mod script;
+mod warm;

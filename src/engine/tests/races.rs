@@ -7,25 +7,14 @@ use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use std::sync::Arc;
-
 use super::machine::{BUFFER, Machine, get, put};
-use crate::base::options::{EnvOptions, OpenOptions};
 use crate::base::{KeyspaceId, Lsn};
+use crate::engine::ReadOptions;
 use crate::engine::snapshot::Snapshots;
-use crate::engine::{Env, ReadOptions};
 use crate::mem::atomic::{AtomicU64, Ordering};
-use crate::os::sim::SimOs;
-use crate::vfs::sim::SimFs;
 
-/// A machine whose background work has threads: what is stepped may have one only.
 fn machine() -> Machine {
-    let fs = SimFs::new();
-    let os = Arc::new(SimOs::with_threads(1, fs.boot_id()));
-    let env_options = EnvOptions { memory_budget_bytes: 1 << 20, ..EnvOptions::default() };
-    let env = Env::create(env_options, Arc::clone(&fs) as _, os).unwrap();
-    let options = OpenOptions { write_buffer_bytes: 4096, ..OpenOptions::default() };
-    Machine { fs, env, options }
+    Machine::threaded(1 << 20, 4096)
 }
 
 /// Tells the other thread when this one ends, by a panic, too.

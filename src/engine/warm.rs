@@ -1,0 +1,113 @@
+//! Bringing new tables into the block cache.
+//!
+//! A flush or a compaction replaces what readers had in memory by a table of which nothing is in the
+//! cache, though all of it was just written and lies in the system's page cache. Readers would
+//! fetch it block by block, each waiting for a read, a checksum and a first touch of memory. So a
+//! worker with nothing else to do fetches it, many blocks by one call,
+//!
+//! - when somebody waits for the end of all work or nothing is written for a while, or
+//! - when readers have come so often since then that they would soon have fetched it themselves,
+//!
+//! and as long as there is room: nothing is evicted for it. Files of earlier runs are left to their
+//! readers, since nobody knows that they are wanted. A block that cannot be read is left, too: whoever
+//! wants it is told why.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+use super::db::Db;
+use crate::base::{FileNumber, KeyspaceId};
+use crate::manifest::AddedSection;
+
+/// Calls that one turn of a worker makes, each for up to 256 KiB.
+const TURN_RUNS: u32 = 8;
+/// A read is taken to fetch so many bytes of a new table.
+const BYTES_PER_READ: u64 = 16 << 10;
+/// Room that is left in the cache.
+const SPARE_BYTES: u64 = 4 << 20;
+
+/// A section that was written by this process and is not yet in the cache.
+struct Fresh {
+    file: FileNumber,
+    keyspace: KeyspaceId,
+    /// Goes on with this block.
+    block: usize,
+    /// So many reads of the database make it due.
+    due_at: u64,
+}
+
+/// Sections to be brought in, oldest first.
+#[derive(Default)]
+pub(super) struct Warming {
+    fresh: Mutex<VecDeque<Fresh>>,
+    /// Held by the worker that brings blocks in.
+    turn: Mutex<()>,
+}
+
+impl Db {
+    /// Remembers what an edit has added.
+    pub(super) fn expect_readers(&self, added: &[AddedSection]) {
+        if self.options.mapped_reads || self.env.os.is_stepped() {
+            return;
+        }
+        let reads = self.reads();
+        let fresh = added.iter().map(|added| Fresh {
+            file: added.file.number,
+            keyspace: added.section.keyspace,
+            block: 0,
+            due_at: reads + added.section.bytes / BYTES_PER_READ,
+        });
+        self.warming.fresh.lock().extend(fresh);
+    }
+
+    /// Point reads and seeks so far, about.
+    fn reads(&self) -> u64 {
+        self.counters.gets.get() + self.seeks()
+    }
+
+    /// Whether blocks are being brought in, or would be if nothing else were to be done.
+    pub(super) fn is_warming(&self) -> bool {
+        self.warming.turn.is_locked() || self.warm_due(true)
+    }
+
+    /// Whether a section should be brought in now. `quiet`: nothing else is to be done.
+    fn warm_due(&self, quiet: bool) -> bool {
+        let fresh = self.warming.fresh.lock();
+        let Some(first) = fresh.front() else { return false };
+        quiet || self.reads() >= first.due_at
+    }
+
+    /// As a worker: brings in some blocks of the oldest section that is due.
+    pub(super) fn warm_job(&self, quiet: bool) -> bool {
+        let Some(_one) = self.warming.turn.try_lock() else { return false };
+        if !self.warm_due(quiet) {
+            return false;
+        }
+        let Some(mut first) = self.warming.fresh.lock().pop_front() else { return false };
+        if self.warm_some(&mut first) {
+            self.warming.fresh.lock().push_front(first);
+        }
+        true
+    }
+
+    /// Whether there is more to bring in of this section.
+    fn warm_some(&self, fresh: &mut Fresh) -> bool {
+        let Some(handle) = self.tables.held(fresh.file) else { return false };
+        let Ok(table) = handle.table() else { return false };
+        for _ in 0..TURN_RUNS {
+            let cache = &self.env.cache;
+            if cache.used() + SPARE_BYTES > cache.capacity() {
+                self.warming.fresh.lock().clear();
+                return false;
+            }
+            let Some(next) = table.warm(fresh.keyspace, fresh.block) else {
+                // Its index and filter are open now, and take from what the cache may have.
+                self.env.rebalance();
+                return false;
+            };
+            fresh.block = next;
+        }
+        true
+    }
+}
