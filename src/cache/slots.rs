@@ -263,8 +263,13 @@ impl Slots {
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
     pub(crate) fn fill(&self, i: usize, block: Draft) -> Pin {
+        self.cache.misses.add();
+        self.offer(i, block)
+    }
+
+    /// The same for a block that no reader has asked for: it counts as no miss.
+    pub(crate) fn offer(&self, i: usize, block: Draft) -> Pin {
         let cache = &self.cache;
-        cache.misses.add();
         let block = block.done();
         let charge = block.charge();
         let mut ring = cache.ring.lock();

@@ -13,7 +13,7 @@ use crate::base::Result;
 use crate::cache::Pin;
 
 use super::read::Source;
-use super::section::Section;
+use super::section::{For, Section};
 use super::spots::Spots;
 
 /// Most blocks that are read by one call, and most bytes of them (on disk) but for the first.
@@ -92,7 +92,7 @@ impl Ahead {
         // What is in the cache need not be read again.
         let to = (i + 1..to).find(|at| section.is_cached(*at)).unwrap_or(to);
         if to > i + 1 {
-            let pins = section.read_run(source, (i, to), keep)?;
+            let pins = section.read_run(source, (i, to), For::of(keep))?;
             self.held = (i..).zip(pins).collect();
         }
         Ok(())

@@ -39,6 +39,24 @@ pub(super) struct Parts {
     pub(super) filter: u64,
 }
 
+/// Who wants a block that is read.
+#[derive(Clone, Copy)]
+pub(super) enum For {
+    /// A reader: the cache counts a miss and keeps it if it can.
+    Reader,
+    /// Somebody who passes once, such as a compaction: nothing is pushed out for it.
+    Passing,
+    /// Nobody yet: the cache keeps it if it can, and counts nothing.
+    Nobody,
+}
+
+impl For {
+    /// Whoever keeps blocks is a reader.
+    pub(super) fn of(keep: bool) -> Self {
+        if keep { Self::Reader } else { Self::Passing }
+    }
+}
+
 /// A loaded section.
 pub(super) struct Section {
     pub(super) place: SectionPlace,
@@ -238,29 +256,33 @@ impl Section {
             _ => {}
         }
         let draft = self.read_block(source, i, place)?;
-        Ok(self.enter(page, draft, keep))
+        Ok(self.enter(page, draft, For::of(keep)))
     }
 
-    /// Gives a block that was read to the cache; without `keep` it is only held.
-    fn enter(&self, page: usize, mut draft: Draft, keep: bool) -> Pin {
-        if !keep {
+    /// Gives a block that was read to those who want it.
+    fn enter(&self, page: usize, mut draft: Draft, to: For) -> Pin {
+        if matches!(to, For::Passing) {
             return self.slots.private(draft);
         }
         let bytes = draft.len();
         let with_heads = add_heads(draft.room(), bytes);
         draft.set_len(with_heads);
-        self.slots.fill(page, draft)
+        if matches!(to, For::Reader) {
+            self.slots.fill(page, draft)
+        } else {
+            self.slots.offer(page, draft)
+        }
     }
 
-    /// Reads blocks `from..to` by one call, and enters them. Stops before one that is damaged, so
+    /// Reads blocks `from..end` by one call, and enters them. Stops before one that is damaged, so
     /// that reading it tells what is wrong, if anybody comes to it.
     pub(super) fn read_run(
         &self,
         source: &Source,
-        (from, to): (usize, usize),
-        keep: bool,
+        (from, end): (usize, usize),
+        to: For,
     ) -> Result<Vec<Pin>> {
-        let places: Vec<BlockPlace> = (from..to).map_while(|i| self.index.place(i)).collect();
+        let places: Vec<BlockPlace> = (from..end).map_while(|i| self.index.place(i)).collect();
         let Some(first) = places.first() else { return Ok(Vec::new()) };
         let begin = self.offset_of(*first);
         let room = |place: &BlockPlace| {
@@ -287,7 +309,7 @@ impl Section {
             let decoded = source.decode(&self.slots, draft, which, one_page, fits);
             let Ok(block) = decoded.and_then(|b| self.checked(source, from + at, b)) else { break };
             let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
-            pins.push(self.enter(page, block, keep));
+            pins.push(self.enter(page, block, to));
         }
         Ok(pins)
     }
@@ -299,7 +321,7 @@ impl Section {
         let from = (from..blocks).find(|i| !self.is_cached(*i))?;
         let to = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
         let to = (from + 1..to).find(|i| self.is_cached(*i)).unwrap_or(to);
-        let pins = self.read_run(source, (from, to), true).ok()?;
+        let pins = self.read_run(source, (from, to), For::Nobody).ok()?;
         (!pins.is_empty()).then_some(from + pins.len())
     }
 
