@@ -342,7 +342,7 @@ impl Session for Work<'_> {
         );
         checked("cursor", rc, &self.error)?;
         let error = MaybeUninit::uninit();
-        Ok(Box::new(Walk { engine: self.engine, iter, page: vec![0; PAGE_BYTES], error }))
+        Ok(Box::new(Walk { engine: self.engine, iter, page: Vec::new(), error }))
     }
 
     fn scan(&mut self, from: &Key, max: usize) -> Outcome<&[u8]> {
@@ -377,6 +377,7 @@ impl Work<'_> {
 struct Walk<'a> {
     engine: &'a Lsmer,
     iter: Handle,
+    /// Made when a page is asked for: clearing it takes longer than opening a cursor.
     page: Vec<u8>,
     error: MaybeUninit<Error>,
 }
@@ -426,6 +427,9 @@ impl Cursor for Walk<'_> {
 
     fn page(&mut self) -> Outcome<&[u8]> {
         let (mut used, mut count) = (0, 0);
+        if self.page.is_empty() {
+            self.page.resize(PAGE_BYTES, 0);
+        }
         loop {
             let (buffer, cap) = (self.page.as_mut_ptr(), self.page.len());
             let (used_at, count_at, err) = (&mut used, &mut count, self.error.as_mut_ptr());
