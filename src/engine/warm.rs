@@ -24,7 +24,7 @@ use crate::manifest::AddedSection;
 const TURN_RUNS: u32 = 8;
 /// A read is taken to fetch so many bytes of a new table.
 const BYTES_PER_READ: u64 = 16 << 10;
-/// Room that is left in the cache.
+/// Room that is left in the cache; one call brings in half of it at most.
 const SPARE_BYTES: u64 = 4 << 20;
 
 /// A section that was written by this process and is not yet in the cache.
@@ -101,7 +101,7 @@ impl Db {
                 self.warming.fresh.lock().clear();
                 return false;
             }
-            let Some(next) = table.warm(fresh.keyspace, fresh.block) else {
+            let Some(next) = table.warm(fresh.keyspace, fresh.block, SPARE_BYTES / 2) else {
                 // Its index and filter are open now, and take from what the cache may have.
                 self.env.rebalance();
                 return false;

@@ -315,12 +315,19 @@ impl Section {
     }
 
     /// Brings the next blocks from `from` on that are not in the cache there, by one call. Returns
-    /// where to go on; none if there is nothing left to do, or a block cannot be read.
-    pub(super) fn warm(&self, source: &Source, from: usize) -> Option<usize> {
+    /// where to go on; none if there is nothing left to do, a block cannot be read, or it has more
+    /// than `room` bytes in memory.
+    pub(super) fn warm(&self, source: &Source, from: usize, room: u64) -> Option<usize> {
         let blocks = self.index.len();
         let from = (from..blocks).find(|i| !self.is_cached(*i))?;
-        let to = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
-        let to = (from + 1..to).find(|i| self.is_cached(*i)).unwrap_or(to);
+        let first_page = self.index.place(from)?.pages.0;
+        let fits = |i: &usize| {
+            let page_bytes = self.page_bytes as u64;
+            let end = self.index.place(*i).map(|place| u64::from(place.pages.1 - first_page));
+            !self.is_cached(*i) && end.is_some_and(|end| end.saturating_mul(page_bytes) <= room)
+        };
+        let reach = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
+        let to = (from..reach).take_while(fits).last()? + 1;
         let pins = self.read_run(source, (from, to), For::Nobody).ok()?;
         (!pins.is_empty()).then_some(from + pins.len())
     }

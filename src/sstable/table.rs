@@ -175,10 +175,11 @@ impl Table {
     }
 
     /// Brings some blocks of a keyspace's section into the cache: the next ones that are not there,
-    /// from the block `from` on. Returns where to go on; none where there is nothing left to do, or
-    /// a block cannot be read, which its reader will be told.
-    pub(crate) fn warm(&self, keyspace: KeyspaceId, from: usize) -> Option<usize> {
-        self.section(keyspace).ok().flatten()?.warm(&self.source, from)
+    /// from the block `from` on, of at most `room` bytes in memory. Returns where to go on; none
+    /// where there is nothing left to do, a block has no room, or it cannot be read, which its reader
+    /// will be told.
+    pub(crate) fn warm(&self, keyspace: KeyspaceId, from: usize, room: u64) -> Option<usize> {
+        self.section(keyspace).ok().flatten()?.warm(&self.source, from, room)
     }
 
     /// Bytes of the loaded indexes and filters.
