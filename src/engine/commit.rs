@@ -229,8 +229,7 @@ impl Db {
                 Some((i, entry))
             })
         };
-        // Links last: their buckets have been on the way since before the entries were encoded.
-        entries().for_each(|(i, entry)| memtable.insert(slot.place(), i, entry));
+        // Last: the buckets have been on the way since before the entries were encoded.
         entries().for_each(|(i, entry)| memtable.link(slot.place(), i, entry));
     }
 
