@@ -61,7 +61,7 @@ impl Db {
         self.keyspaces.check(keyspace)?;
         let (mut cursors, version, at) = loop {
             match self.capture(keyspace, options) {
-                // A freeze passed the position before its lists were captured: take a newer one.
+                // A freeze passed the position before its arrays were captured: take a newer one.
                 Err(error) if error.kind() == ErrorKind::Busy && options.snapshot.is_none() => {}
                 captured => break captured?,
             }

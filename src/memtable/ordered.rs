@@ -114,7 +114,11 @@ impl OrderedIndex {
             run.keys.get(run.lower_bound(&probe)).copied().filter(|key| key.same_key(&probe))
         };
         // SAFETY: it is no probe, and points into the arena (M1).
-        Ok(tail.iter().chain(runs.runs.iter().rev()).find_map(in_run).map(|key| unsafe { key.entry() }))
+        Ok(tail
+            .iter()
+            .chain(runs.runs.iter().rev())
+            .find_map(in_run)
+            .map(|key| unsafe { key.entry() }))
     }
 
     /// What a reader at `below` needs, `base` being the LSN of place 0.

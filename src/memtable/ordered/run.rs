@@ -121,7 +121,9 @@ impl Run {
     pub(super) fn freeze(keys: Vec<SortKey>, keep: Keep<'_>) -> Self {
         let linked = keys.len();
         let mut sieve = Sieve::new(keep, linked);
-        keys.into_iter().for_each(|key| sieve.push(key));
+        for key in keys {
+            sieve.push(key);
+        }
         sieve.finish(linked, &[])
     }
 

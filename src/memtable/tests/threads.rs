@@ -110,7 +110,7 @@ fn scan(engine: &Engine, at: u64, keys: &[Vec<u8>], seen: &mut Vec<Seen>) -> boo
 }
 
 #[test]
-fn readers_see_one_moment_while_writers_write_and_lists_freeze() {
+fn readers_see_one_moment_while_writers_write_and_spans_freeze() {
     let engine = Engine::new(1 << 20, SHORT_SPANS);
     let keys: Vec<Vec<u8>> = hard_keys().into_iter().skip(3).take(12).collect();
     let snapshots = Snapshots::default();
