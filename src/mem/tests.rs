@@ -209,6 +209,29 @@ fn waiters_see_every_step_of_a_notifier() {
 }
 
 #[test]
+fn each_change_told_to_one_waiter_finds_one() {
+    const WAITERS: u64 = 3;
+    let parking = Parking::new();
+    let changes = AtomicU64::new(0);
+    let take = || {
+        let take_one = |left: u64| left.checked_sub(1);
+        changes.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one).is_ok()
+    };
+
+    std::thread::scope(|scope| {
+        for _ in 0..WAITERS {
+            scope.spawn(|| assert!(parking.wait_until(0, None, take)));
+        }
+        for _ in 0..WAITERS {
+            changes.fetch_add(1, Ordering::AcqRel);
+            parking.notify_one();
+        }
+    });
+
+    assert_eq!(changes.load(Ordering::Acquire), 0);
+}
+
+#[test]
 fn wait_ends_at_its_deadline() {
     let parking = Parking::new();
     let clock = AtomicU64::new(0);

@@ -168,23 +168,26 @@ impl OrderedIndex {
             // It is sorted but for a few at its end.
             keys.sort();
         }
-        let is_long = keys.len() >= FOLD_ENTRIES;
         let run = Some(Arc::new(Run::of_sorted(keys))).filter(|run| run.linked > 0);
-        if let Some(run) = run.as_ref().filter(|_| is_long) {
-            self.fold(from, end, run, guard);
-        } else {
+        if !run.as_ref().is_some_and(|run| self.fold(from, end, run, guard)) {
             self.tail.swap(Arc::new(Tail { from, to: end, run: run.clone() }), guard);
         }
         run
     }
 
-    /// Makes what a reader sorted an array for all, unless somebody else freezes just now.
-    fn fold(&self, from: usize, to: usize, run: &Arc<Run>, guard: &Guard) {
-        let Some(_freezing) = self.freezing.try_lock() else { return };
-        let now = self.runs.load(guard);
-        if now.frozen_to == from {
-            self.runs.swap(Arc::new(now.with(Arc::clone(run), to)), guard);
+    /// Makes what a reader sorted an array for all, if that is worth it and nobody else freezes just
+    /// now. Returns whether it did.
+    fn fold(&self, from: usize, to: usize, run: &Arc<Run>, guard: &Guard) -> bool {
+        if run.linked < FOLD_ENTRIES {
+            return false;
         }
+        let Some(_freezing) = self.freezing.try_lock() else { return false };
+        let now = self.runs.load(guard);
+        if now.frozen_to != from {
+            return false;
+        }
+        self.runs.swap(Arc::new(now.with(Arc::clone(run), to)), guard);
+        true
     }
 
     /// Freezes the next span if it is published, that is, ends at or below the place `published`;
