@@ -48,6 +48,12 @@ pub(crate) trait Cursor: Send {
         let key = entry.key.to_vec();
         pass_versions(self, &key)
     }
+    /// The short way of [`Self::next_key`], for the common case: moves to the next entry if that is
+    /// at hand, a put without expiry, numbered below `below`, of another key, whose head is less than
+    /// `limit`. Else, and in cursors that know no short way, it does nothing and returns false.
+    fn next_plain(&mut self, _below: u64, _limit: u128) -> bool {
+        false
+    }
     /// From a delete numbered below `below` on, as [`Self::next_key`], and perhaps further: over
     /// keys before `limit` whose newest entry from here is such a delete too.
     fn pass_deletes(&mut self, _below: u64, _limit: Option<&[u8]>) -> Result<()> {
@@ -107,6 +113,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn next_key(&mut self) -> Result<()> {
         (**self).next_key()
+    }
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        (**self).next_plain(below, limit)
     }
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         (**self).pass_deletes(below, limit)

@@ -294,7 +294,17 @@ impl IterObject {
 
     /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
     /// reached but [`fill`] had no room for comes first, or is undone.
+    #[inline]
     fn step(&mut self, dir: i32) -> Result<bool> {
+        let is_easy = dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken;
+        if is_easy && self.cursor.next_plain()? {
+            return Ok(true);
+        }
+        self.step_in_general(dir)
+    }
+
+    #[inline(never)]
+    fn step_in_general(&mut self, dir: i32) -> Result<bool> {
         if self.broken {
             return Err(Error::invalid("the last move of this cursor failed; seek first"));
         }

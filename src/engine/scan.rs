@@ -129,6 +129,14 @@ impl Iter {
         self.cursor.next()
     }
 
+    /// The short way of [`Self::next`], which is the common one; false if it is not to be had, and
+    /// nothing has happened.
+    #[inline]
+    pub(crate) fn next_plain(&mut self) -> Result<bool> {
+        self.check()?;
+        Ok(self.cursor.next_plain())
+    }
+
     /// Moves one entry back; from nowhere, to the last. Returns whether there is an entry.
     pub(crate) fn prev(&mut self) -> Result<bool> {
         self.check()?;

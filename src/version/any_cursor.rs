@@ -55,6 +55,11 @@ impl Cursor for AnyCursor {
         each!(self, cursor => cursor.next_key())
     }
 
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        each!(self, cursor => cursor.next_plain(below, limit))
+    }
+
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         each!(self, cursor => cursor.pass_deletes(below, limit))
     }

@@ -151,6 +151,11 @@ impl Cursor for LevelCursor {
         self.move_on(TableCursor::next_key)
     }
 
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        self.here.as_mut().is_some_and(|here| here.1.next_plain(below, limit))
+    }
+
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         self.move_on(|cursor| cursor.pass_deletes(below, limit))
     }
