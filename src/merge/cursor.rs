@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 
 use crate::base::cursor::{APPROACH_STAGES, Stamp, pass_versions};
 use crate::base::key::compare;
-use crate::base::{Cursor, Entry, Result};
+use crate::base::{Cursor, Entry, Packed, Result};
 
 /// A waiting source: the head of its key and its index.
 #[derive(Clone, Copy)]
@@ -43,6 +43,19 @@ impl<C: Cursor> MergeCursor<C> {
     pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
         Self { sources, heap, leader: None, forward: true, pivot: Vec::new() }
+    }
+
+    /// Adds `cursors`; unpositioned then.
+    pub(crate) fn add(&mut self, cursors: Vec<C>) {
+        self.unposition();
+        self.sources.extend(cursors);
+    }
+
+    /// Keeps the first `count` cursors, and does `each` to them; unpositioned then.
+    pub(crate) fn retain_first(&mut self, count: usize, each: impl FnMut(&mut C)) {
+        self.unposition();
+        self.sources.truncate(count);
+        self.sources.iter_mut().for_each(each);
     }
 
     fn unposition(&mut self) {
@@ -204,6 +217,14 @@ impl<C: Cursor> MergeCursor<C> {
         Ok(any)
     }
 
+    /// The leader of a walk forward, and the head below which keys are its alone, or `limit`.
+    #[inline]
+    fn alone(&mut self, limit: u128) -> (Option<&mut C>, u128) {
+        let limit = self.heap.first().map_or(limit, |runner| runner.head.min(limit));
+        let leader = self.leader.filter(|_| self.forward);
+        (leader.and_then(|leader| self.sources.get_mut(leader)), limit)
+    }
+
     /// Changes the direction: every source is brought to the other side of the leader's entry.
     fn turn(&mut self, forward: bool) -> Result<()> {
         let Some(leader) = self.leader else {
@@ -228,6 +249,12 @@ impl<C: Cursor> MergeCursor<C> {
         });
         self.pivot = pivot;
         turned
+    }
+}
+
+impl<C: Cursor> Default for MergeCursor<C> {
+    fn default() -> Self {
+        Self::new(Vec::new())
     }
 }
 
@@ -266,12 +293,17 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         self.settle(leader, moved)
     }
 
-    /// Keys below the head of the runner-up are the leader's alone.
     #[inline]
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
-        let Some(leader) = self.leader.filter(|_| self.forward) else { return false };
-        let limit = self.heap.first().map_or(limit, |runner| runner.head.min(limit));
-        self.sources.get_mut(leader).is_some_and(|source| source.next_plain(below, limit))
+        let (leader, limit) = self.alone(limit);
+        leader.is_some_and(|leader| leader.next_plain(below, limit))
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        let (leader, limit) = self.alone(limit);
+        if let Some(leader) = leader {
+            leader.pack_plain(below, limit, into);
+        }
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {

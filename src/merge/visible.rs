@@ -15,7 +15,7 @@ use super::MergeCursor;
 use crate::base::Lsn;
 use crate::base::cursor::Stamp;
 use crate::base::key::head_of;
-use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
+use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Packed, Result};
 
 /// Steps over versions of one key before a seek is cheaper.
 const STEPS_MAX: u32 = 8;
@@ -76,6 +76,12 @@ impl<C: Cursor> VisibleCursor<C> {
         let (key, value) = (Vec::new(), Vec::new());
         let limit = hi.as_deref().map_or(u128::MAX, head_of);
         Self { inner, read_at: read_at.0, now_ms, lo, hi, limit, place: Place::Unset, key, value }
+    }
+
+    /// The cursor that this one shows; without it this one has no entries.
+    pub(crate) fn take_inner(&mut self) -> MergeCursor<C> {
+        self.place = Place::End;
+        std::mem::take(&mut self.inner)
     }
 
     /// Whether there is an entry here.
@@ -145,6 +151,13 @@ impl<C: Cursor> VisibleCursor<C> {
     #[inline]
     pub(crate) fn next_plain(&mut self) -> bool {
         matches!(self.place, Place::Inner) && self.inner.next_plain(self.read_at, self.limit)
+    }
+
+    /// See [`Cursor::pack_plain`].
+    pub(crate) fn pack_plain(&mut self, into: &mut Packed<'_>) {
+        if matches!(self.place, Place::Inner) {
+            self.inner.pack_plain(self.read_at, self.limit, into);
+        }
     }
 
     /// Moves one entry on; the first when unpositioned. False at the end, where it stays.

@@ -13,7 +13,7 @@ mod plain;
 use std::sync::Arc;
 
 use crate::base::cursor::Stamp;
-use crate::base::{Cursor, Entry, Kind, Result};
+use crate::base::{Cursor, Entry, Kind, Packed, Result};
 use crate::cache::Pin;
 
 use super::ahead::Ahead;
@@ -336,6 +336,14 @@ impl TableCursor {
         Self { table, section, walk }
     }
 
+    /// Lets go of the blocks that it holds; unpositioned then.
+    pub(crate) fn let_go(&mut self) {
+        let walk = &mut self.walk;
+        (walk.positioned, walk.approach) = (false, Approach::None);
+        (walk.visited, walk.ahead) = (None, None);
+        walk.run.let_go();
+    }
+
     /// Whether there is an entry here.
     #[inline]
     pub(crate) fn is_positioned(&self) -> bool {
@@ -393,6 +401,10 @@ impl Cursor for TableCursor {
     #[inline]
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
         self.walk.next_plain(below, limit)
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        self.walk.pack_plain(below, limit, into);
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
