@@ -71,7 +71,7 @@ impl Db {
         let mut left = if hi.is_none() { self.spare.take() } else { None };
         let Captured { mut memory, tables, at } = loop {
             match self.capture(keyspace, options, &mut left) {
-                // A freeze passed the position before its arrays were captured: take a newer one.
+                // A freeze passed the position before its lists were captured: take a newer one.
                 Err(error) if error.kind() == ErrorKind::Busy && options.snapshot.is_none() => {}
                 captured => break captured?,
             }

@@ -20,7 +20,7 @@ mod collector;
 
 #[cfg(all(test, not(loom)))]
 pub(crate) use collector::isolate_thread;
-pub(crate) use collector::{Guard, help, pin};
+pub(crate) use collector::{Guard, help, list_collector, pin};
 
 /// An `Arc` that is replaced as a whole and read without touching its count.
 #[derive(Debug)]

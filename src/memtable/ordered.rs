@@ -1,8 +1,8 @@
-//! The ordered index of one generation: sorted arrays, and behind them the arena itself.
+//! The ordered index of one generation: sorted arrays, a skiplist, and behind them the arena itself.
 //!
 //! Writers do nothing for it. A background thread turns the records behind the arrays into one more
-//! array whenever a span of them is published, and merges arrays. A reader that needs order sorts
-//! what is behind the arrays himself, and leaves what he made to those who follow.
+//! array whenever a span of them is published, and merges arrays. A reader that needs order brings
+//! what is behind the arrays into the skiplist, or, where that is much, into an array of its own.
 //!
 //! Invariants:
 //! * M1 (sort keys point into memory that lives): every index belongs to one arena, which its owner
@@ -11,18 +11,21 @@
 //!   `frozen_to`, less those that freezing dropped.
 //! * M6: only published records are sorted: a walk over the arena ends at the first that has no
 //!   mark, and whatever a reader may see lies before that.
-//! * M7: a reader loads the run list once, and takes from the arena what begins at or behind its
+//! * M7: a reader loads the run list once, and takes the list whose records begin at its
 //!   `frozen_to`: so it meets each entry once, whatever is frozen meanwhile.
+//! * M8 is in [`list`].
 
 #![allow(unsafe_code, reason = "entries are reached by address")]
 
 mod cursor;
 mod key;
+mod list;
 mod replayed;
 mod run;
 mod source;
 mod walk;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -36,36 +39,29 @@ use key::SortKey;
 use run::{Run, RunList};
 
 pub(crate) use cursor::MemCursor;
+use list::List;
 pub(crate) use replayed::Replayed;
 pub(super) use run::Keep;
 #[cfg(all(test, not(loom)))]
 pub(super) use run::MERGE_WIDTH;
+use source::Window;
 pub(super) use source::{Source, keyspaces_of};
 
 /// Bytes of arena that a background thread sorts at once: some ten thousand small entries, whose
 /// sort keys stay in the second-level cache.
 pub(super) const SPAN_BYTES: usize = 2 << 20;
-/// So many entries that a reader had to sort become an array for all; fewer are kept for the next
-/// reader as they are.
-const FOLD_ENTRIES: usize = 512;
+/// So many entries at once are sorted for less than a skiplist takes for them.
+const SORT_ENTRIES: usize = 1024;
 
 /// Arrays over the records of one arena.
 pub(super) struct OrderedIndex {
     span_bytes: usize,
     runs: EpochCell<RunList>,
-    /// What a reader sorted last. Replaced by readers, without order among them: any is right.
-    tail: EpochCell<Tail>,
+    /// The list of what is behind the arrays, or was behind those before. Replaced by the reader who
+    /// finds that it begins too early.
+    list: EpochCell<List>,
     /// Held by the one thread that changes `runs`.
     freezing: Mutex<()>,
-}
-
-/// The sorted entries of some records behind the arrays.
-#[derive(Debug, Default)]
-struct Tail {
-    /// The records that begin in `[from, to)`; both are ends of records.
-    from: usize,
-    to: usize,
-    run: Option<Arc<Run>>,
 }
 
 impl OrderedIndex {
@@ -75,7 +71,7 @@ impl OrderedIndex {
         Self {
             span_bytes,
             runs: EpochCell::new(Arc::new(RunList::default()), Arc::clone(garbage)),
-            tail: EpochCell::new(Arc::new(Tail::default()), Arc::clone(garbage)),
+            list: EpochCell::new(Arc::new(List::new(0)), Arc::clone(garbage)),
             freezing: Mutex::new(()),
         }
     }
@@ -108,17 +104,17 @@ impl OrderedIndex {
         }
         let Some(newest) = below.checked_sub(1) else { return Ok(None) };
         let probe = SortKey::probe(key.0, key.1, newest);
-        let tail = self.tail(arena, base, runs, place_of(below, base), &guard);
-        // Newest first: numbers rise with places, so the first hit wins.
-        let in_run = |run: &Arc<Run>| {
-            run.keys.get(run.lower_bound(&probe)).copied().filter(|key| key.same_key(&probe))
-        };
+        let newest_first = self
+            .behind(arena, base, runs, place_of(below, base), &guard)
+            .into_iter()
+            .chain(runs.runs.iter().rev().map(Source::of_run));
+        // Numbers rise with places, so the first hit wins.
+        let window = Window { keyspace: key.0, below };
+        let mut hits = newest_first
+            .filter_map(|mut source| source.seek_forward(Bound::Included(&probe), window))
+            .filter(|key| key.same_key(&probe));
         // SAFETY: it is no probe, and points into the arena (M1).
-        Ok(tail
-            .iter()
-            .chain(runs.runs.iter().rev())
-            .find_map(in_run)
-            .map(|key| unsafe { key.entry() }))
+        Ok(hits.next().map(|key| unsafe { key.entry() }))
     }
 
     /// What a reader at `below` needs, `base` being the LSN of place 0.
@@ -134,60 +130,70 @@ impl OrderedIndex {
                 "the position is too old; read at a newer one",
             ));
         }
-        let tail = self.tail(arena, base, runs, place_of(below, base), &guard);
-        Ok(runs.runs.iter().chain(&tail).map(Source::of_run).collect())
+        let behind = self.behind(arena, base, runs, place_of(below, base), &guard);
+        Ok(runs.runs.iter().map(Source::of_run).chain(behind).collect())
     }
 
-    /// The entries of at least the published records behind `runs` that begin before `to`, sorted.
-    fn tail(
+    /// The entries of at least the published records behind `runs` that begin before `to`, in order.
+    fn behind(
         &self,
         arena: &Arena,
         base: u64,
         runs: &RunList,
         to: usize,
         guard: &Guard,
-    ) -> Option<Arc<Run>> {
+    ) -> Option<Source> {
         let from = runs.frozen_to;
         if to <= from || arena.mark(from) == 0 {
             return None;
         }
-        let kept = Some(self.tail.load(guard)).filter(|kept| kept.from == from);
-        if let Some(kept) = kept.filter(|kept| kept.to >= to || arena.mark(kept.to) == 0) {
-            return kept.run.clone();
+        let list = self.list_from(from, guard);
+        let seen = list.to();
+        if seen < to && arena.mark(seen) != 0 {
+            let mut keys = Vec::new();
+            let end = walk::collect(arena, base, seen, to, &mut keys);
+            if keys.len() >= SORT_ENTRIES {
+                let mut all = list.below(base + seen as u64);
+                all.extend_from_slice(&keys);
+                // Two sorted parts at best.
+                all.sort();
+                if let Some(run) = self.fold(from, end, all, guard) {
+                    return Some(Source::of_run(&run));
+                }
+            }
+            list.extend(&keys, end);
         }
-        // Only the newest entries are unknown where some reader was here before.
-        let (mut keys, seen) = match kept.and_then(|kept| Some((kept.run.as_ref()?, kept.to))) {
-            Some((run, seen)) => (run.keys.clone(), seen),
-            None => (Vec::new(), from),
-        };
-        let end = walk::collect(arena, base, seen, to, &mut keys);
-        if seen == from {
-            keys.sort_unstable();
-            keys.shrink_to_fit();
-        } else {
-            // It is sorted but for a few at its end.
-            keys.sort();
-        }
-        let run = Some(Arc::new(Run::of_sorted(keys))).filter(|run| run.linked > 0);
-        if !run.as_ref().is_some_and(|run| self.fold(from, end, run, guard)) {
-            self.tail.swap(Arc::new(Tail { from, to: end, run: run.clone() }), guard);
-        }
-        run
+        Some(Source::of_list(list))
     }
 
-    /// Makes what a reader sorted an array for all, if that is worth it and nobody else freezes just
-    /// now. Returns whether it did.
-    fn fold(&self, from: usize, to: usize, run: &Arc<Run>, guard: &Guard) -> bool {
-        if run.linked < FOLD_ENTRIES {
-            return false;
+    /// The list of the records behind the place `from`.
+    fn list_from(&self, from: usize, guard: &Guard) -> Arc<List> {
+        loop {
+            let kept = self.list.load_arc(guard);
+            if kept.from() == from {
+                return kept;
+            }
+            let new = Arc::new(List::new(from));
+            // A reader who comes late leaves the list to those of today.
+            if kept.from() > from
+                || self.list.compare_exchange(&kept, Arc::clone(&new), guard).is_ok()
+            {
+                return new;
+            }
         }
-        let Some(_freezing) = self.freezing.try_lock() else { return false };
+    }
+
+    /// Makes an array for all of `keys`, which are the sorted entries of the records that begin in
+    /// `[from, to)`; none if somebody else freezes just now.
+    fn fold(&self, from: usize, to: usize, keys: Vec<SortKey>, guard: &Guard) -> Option<Arc<Run>> {
+        let _freezing = self.freezing.try_lock()?;
         let now = self.runs.load(guard);
         if now.frozen_to != from {
-            return false;
+            return None;
         }
-        self.runs.swap(Arc::new(now.with(Arc::clone(run), to)), guard);
-        true
+        let run = Arc::new(Run::of_sorted(keys));
+        self.runs.swap(Arc::new(now.with(Arc::clone(&run), to)), guard);
+        Some(run)
     }
 
     /// Freezes the next span if it is published, that is, ends at or below the place `published`;
@@ -239,6 +245,11 @@ impl OrderedIndex {
     /// The place up to which all is frozen.
     pub(super) fn frozen_to(&self) -> usize {
         self.runs.load(&epoch::pin()).frozen_to
+    }
+
+    /// How many entries the list has.
+    pub(super) fn listed(&self) -> usize {
+        self.list.load(&epoch::pin()).len()
     }
 
     /// How many arrays there are.

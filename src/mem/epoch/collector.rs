@@ -33,6 +33,11 @@ pub(crate) fn isolate_thread() {
     OWN.set(Some(Box::leak(Box::new(Collector::new()))));
 }
 
+/// The collector, for containers that insist on having one.
+pub(crate) fn list_collector() -> Collector {
+    collector().clone()
+}
+
 /// While it lives, nothing that was reachable when it was made is freed. Cheap to make, also
 /// inside another one; belongs to its thread.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A cursor over one keyspace of a memtable: a merge of its runs.
+//! A cursor over one keyspace of a memtable: a merge of its runs and live lists.
 //!
 //! The sources are captured when the cursor is made and kept by counts, so freezing goes on beside
 //! it, and no epoch guard is held. It shows entries numbered below its bound only; those were all
@@ -229,7 +229,7 @@ impl Cursor for MemCursor {
         if rival.is_some_and(|(key, _)| key.same_key(&here)) {
             return Some(false);
         }
-        Some(self.sources[leader].is_newest(&here))
+        self.sources[leader].is_newest(&here)
     }
 
     fn next(&mut self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What a cursor merges: runs, each with a position.
+//! The sorted things that a cursor merges: live lists and frozen runs, each with a position.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use crate::base::{KeyspaceId, Lsn};
 use crate::mem::prefetch;
 
 use super::key::SortKey;
+use super::list::{List, Place};
 use super::run::Run;
 
 /// How many entries ahead of a walk through an array the arena is prefetched: the array says
@@ -27,20 +28,29 @@ impl Window {
     }
 }
 
-/// A run and where in it the cursor stands.
-pub(in crate::memtable) struct Source {
-    run: Arc<Run>,
-    /// An index; `usize::MAX` is before the first key.
-    at: usize,
-    /// Whether that is already the index of the first key at or after the place of the seek that is
-    /// under way.
-    sought: bool,
+/// One source and where in it the cursor stands.
+pub(in crate::memtable) enum Source {
+    /// A frozen run, an index (`usize::MAX` is before the first key), and whether that index is
+    /// already the one of the first key at or after the place of the seek that is under way.
+    Run(Arc<Run>, usize, bool),
+    /// A live list and a node of it.
+    List(Arc<List>, Option<Place>),
 }
+
+// SAFETY: a place holds references into its list, which is counted beside it and shared by threads
+// anyway, and one to the guard that guards nothing, which has no thread.
+#[allow(unsafe_code, reason = "a place names the unprotected guard, whose type is thread-bound")]
+unsafe impl Send for Source {}
 
 impl Source {
     /// All of a run.
     pub(super) fn of_run(run: &Arc<Run>) -> Self {
-        Self { run: Arc::clone(run), at: usize::MAX, sought: false }
+        Self::Run(Arc::clone(run), usize::MAX, false)
+    }
+
+    /// All of a list.
+    pub(super) fn of_list(list: Arc<List>) -> Self {
+        Self::List(list, None)
     }
 
     /// Moves to the first entry at or after (or just after) a bound and returns it if shown.
@@ -49,26 +59,32 @@ impl Source {
         bound: Bound<&SortKey>,
         window: Window,
     ) -> Option<SortKey> {
-        self.at = match (bound, std::mem::take(&mut self.sought)) {
-            (Bound::Included(_), true) => self.at,
-            (Bound::Included(probe), false) => self.run.lower_bound(probe),
-            (Bound::Excluded(probe), _) => self.run.upper_bound(probe),
-            (Bound::Unbounded, _) => 0,
-        };
+        match self {
+            Self::Run(run, at, sought) => {
+                *at = match (bound, std::mem::take(sought)) {
+                    (Bound::Included(_), true) => *at,
+                    (Bound::Included(probe), false) => run.lower_bound(probe),
+                    (Bound::Excluded(probe), _) => run.upper_bound(probe),
+                    (Bound::Unbounded, _) => 0,
+                }
+            }
+            Self::List(list, at) => *at = list.first_from(bound),
+        }
         self.settle(window, true)
     }
 
     /// Begins a seek: see [`crate::base::Cursor::approach`].
     pub(super) fn approach(&mut self, probe: &SortKey, stage: u32) {
+        let Self::Run(run, at, sought) = self else { return };
         match stage {
             0 => {
-                self.sought = false;
-                self.run.prefetch_near(probe);
+                *sought = false;
+                run.prefetch_near(probe);
             }
             1 => {
-                (self.at, self.sought) = (self.run.lower_bound(probe), true);
+                (*at, *sought) = (run.lower_bound(probe), true);
                 // A walk forward asks for the entries behind these.
-                for key in self.run.keys.iter().skip(self.at).take(AHEAD) {
+                for key in run.keys.iter().skip(*at).take(AHEAD) {
                     prefetch_entry(key);
                 }
             }
@@ -78,13 +94,17 @@ impl Source {
 
     /// A seek that was not begun follows.
     pub(super) fn forget_approach(&mut self) {
-        self.sought = false;
+        if let Self::Run(_, _, sought) = self {
+            *sought = false;
+        }
     }
 
-    /// Whether the entry before `here`, where the source stands, is of another key.
-    pub(super) fn is_newest(&self, here: &SortKey) -> bool {
-        let before = self.at.checked_sub(1).and_then(|before| self.run.keys.get(before));
-        before.is_none_or(|before| !before.same_key(here))
+    /// Whether the entry before `here`, where the source stands, is of another key; none if that
+    /// takes a search.
+    pub(super) fn is_newest(&self, here: &SortKey) -> Option<bool> {
+        let Self::Run(run, at, _) = self else { return None };
+        let before = at.checked_sub(1).and_then(|before| run.keys.get(before));
+        Some(before.is_none_or(|before| !before.same_key(here)))
     }
 
     /// Moves to the last entry before a bound and returns it if shown.
@@ -93,13 +113,18 @@ impl Source {
         bound: Bound<&SortKey>,
         window: Window,
     ) -> Option<SortKey> {
-        let count = match (bound, std::mem::take(&mut self.sought)) {
-            (Bound::Included(probe), _) => self.run.upper_bound(probe),
-            (Bound::Excluded(_), true) => self.at,
-            (Bound::Excluded(probe), false) => self.run.lower_bound(probe),
-            (Bound::Unbounded, _) => self.run.keys.len(),
-        };
-        self.at = count.wrapping_sub(1);
+        match self {
+            Self::Run(run, at, sought) => {
+                let count = match (bound, std::mem::take(sought)) {
+                    (Bound::Included(probe), _) => run.upper_bound(probe),
+                    (Bound::Excluded(_), true) => *at,
+                    (Bound::Excluded(probe), false) => run.lower_bound(probe),
+                    (Bound::Unbounded, _) => run.keys.len(),
+                };
+                *at = count.wrapping_sub(1);
+            }
+            Self::List(list, at) => *at = list.last_before(bound),
+        }
         self.settle(window, false)
     }
 
@@ -112,14 +137,21 @@ impl Source {
 
     #[inline]
     fn move_one(&mut self, forward: bool) {
-        let ahead;
-        (self.at, ahead) = if forward {
-            (self.at.wrapping_add(1), self.at.wrapping_add(AHEAD))
-        } else {
-            (self.at.wrapping_sub(1), self.at.wrapping_sub(AHEAD))
-        };
-        if let Some(key) = self.run.keys.get(ahead) {
-            prefetch_entry(key);
+        match self {
+            Self::Run(run, at, _) => {
+                let ahead;
+                (*at, ahead) = if forward {
+                    (at.wrapping_add(1), at.wrapping_add(AHEAD))
+                } else {
+                    (at.wrapping_sub(1), at.wrapping_sub(AHEAD))
+                };
+                if let Some(key) = run.keys.get(ahead) {
+                    prefetch_entry(key);
+                }
+            }
+            Self::List(_, at) => {
+                *at = at.take().and_then(|place| if forward { place.next() } else { place.prev() });
+            }
         }
     }
 
@@ -138,9 +170,11 @@ impl Source {
         }
     }
 
-    #[inline]
     fn key(&self) -> Option<&SortKey> {
-        self.run.keys.get(self.at)
+        match self {
+            Self::Run(run, at, _) => run.keys.get(*at),
+            Self::List(_, at) => at.as_ref().map(Place::key),
+        }
     }
 
     /// The first keyspace at or after `from` that has an entry numbered below `below`.

@@ -196,6 +196,25 @@ fn reader_at_an_old_position_sees_the_same_beside_what_a_newer_one_sorted() {
     assert_eq!(seen(numbers[0]), 0);
 }
 
+#[test]
+fn readers_who_fill_the_list_at_once_see_all_and_leave_each_entry_once() {
+    for _ in 0..20 {
+        let engine = Engine::new(1 << 20, SPAN_BYTES);
+        for step in 1..=4_u32 {
+            for i in 0..200_u32 {
+                engine.write(&[put(&(i * 4 + step).to_be().to_le_bytes(), b"value")]);
+            }
+            let (at, want) = (engine.visible(), step as usize * 200);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| assert_eq!(collect(&mut engine.cursor(0, at)).len(), want));
+                }
+            });
+            assert_eq!((engine.runs(), engine.table.ordered.listed()), (0, want));
+        }
+    }
+}
+
 /// A generation of some thousand keys, frozen into several runs.
 fn some_runs() -> Engine {
     let engine = Engine::new(1 << 20, SHORT_SPANS);
