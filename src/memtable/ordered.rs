@@ -49,6 +49,9 @@ pub(super) const SPAN_BYTES: usize = 2 << 20;
 /// reader as they are.
 const FOLD_ENTRIES: usize = 512;
 
+/// So many are put into their places one by one.
+const FEW: usize = 8;
+
 /// Arrays over the records of one arena.
 pub(super) struct OrderedIndex {
     span_bytes: usize,
@@ -155,19 +158,23 @@ impl OrderedIndex {
         if let Some(kept) = kept.filter(|kept| kept.to >= to || arena.mark(kept.to) == 0) {
             return kept.run.clone();
         }
-        // Only the newest entries are unknown where some reader was here before.
-        let (mut keys, seen) = match kept.and_then(|kept| Some((kept.run.as_ref()?, kept.to))) {
-            Some((run, seen)) => (run.keys.clone(), seen),
-            None => (Vec::new(), from),
+        let mut keys = Vec::new();
+        let end = match kept.and_then(|kept| Some((kept.run.as_ref()?, kept.to))) {
+            // Only the newest entries are unknown.
+            Some((run, seen)) => {
+                keys.reserve(run.keys.len() + FEW);
+                keys.extend_from_slice(&run.keys);
+                let end = walk::collect(arena, base, seen, to, &mut keys);
+                sort_end(&mut keys, run.keys.len());
+                end
+            }
+            None => {
+                let end = walk::collect(arena, base, from, to, &mut keys);
+                keys.sort_unstable();
+                keys.shrink_to_fit();
+                end
+            }
         };
-        let end = walk::collect(arena, base, seen, to, &mut keys);
-        if seen == from {
-            keys.sort_unstable();
-            keys.shrink_to_fit();
-        } else {
-            // It is sorted but for a few at its end.
-            keys.sort();
-        }
         let run = Some(Arc::new(Run::of_sorted(keys))).filter(|run| run.linked > 0);
         if !run.as_ref().is_some_and(|run| self.fold(from, end, run, guard)) {
             self.tail.swap(Arc::new(Tail { from, to: end, run: run.clone() }), guard);
@@ -186,7 +193,7 @@ impl OrderedIndex {
         if now.frozen_to != from {
             return false;
         }
-        self.runs.swap(Arc::new(now.with(Arc::clone(run), to)), guard);
+        self.runs.swap(Arc::new(now.folded(Arc::clone(run), to)), guard);
         true
     }
 
@@ -244,6 +251,17 @@ impl OrderedIndex {
     /// How many arrays there are.
     pub(super) fn run_count(&self) -> usize {
         self.runs.load(&epoch::pin()).runs.len()
+    }
+}
+
+/// Sorts `keys`, of which the first `sorted` are sorted.
+fn sort_end(keys: &mut [SortKey], sorted: usize) {
+    if keys.len() - sorted > FEW {
+        return keys.sort();
+    }
+    for i in sorted..keys.len() {
+        let at = keys[..i].partition_point(|key| key < &keys[i]);
+        keys[at..=i].rotate_right(1);
     }
 }
 

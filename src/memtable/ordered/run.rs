@@ -40,6 +40,9 @@ pub(in crate::memtable) struct Run {
 /// Keys between two samples: what lies between them takes a few neighbouring cache lines.
 const SAMPLE: usize = 64;
 
+/// Entries of a run that readers make of what they sorted, one after the other, at most.
+const FOLDED_ENTRIES: usize = 8192;
+
 /// What one more run costs a seek and the walk behind it, about.
 const SEEK_NS: u64 = 200;
 /// What it costs to merge one entry.
@@ -223,6 +226,21 @@ impl RunList {
         let mut runs = self.runs.clone();
         // Not even an empty one is dropped if it knows of something that is gone.
         runs.extend(Some(run).filter(|run| run.linked > 0));
+        Self { runs, frozen_to: to }
+    }
+
+    /// The same with what a reader sorted, together with what readers sorted before, so that those who
+    /// come often leave no row of short runs. Nothing is dropped.
+    pub(super) fn folded(&self, run: Arc<Run>, to: usize) -> Self {
+        let keep = Keep { snapshots: &[], horizon: 0 };
+        // Where something was dropped, only a dropper knows for whom the rest is kept.
+        let joins = |last: &&Arc<Run>| {
+            last.rank == 0 && last.horizon == 0 && last.linked + run.linked <= FOLDED_ENTRIES
+        };
+        let Some(last) = self.runs.last().filter(joins) else { return self.with(run, to) };
+        let mut runs = self.runs.clone();
+        runs.pop();
+        runs.push(Arc::new(Run::merge(&[Arc::clone(last), run], 0, keep)));
         Self { runs, frozen_to: to }
     }
 

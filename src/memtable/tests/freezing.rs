@@ -181,6 +181,11 @@ fn what_a_reader_had_to_sort_is_there_for_the_next_one() {
     assert_eq!(write(2_000, 2_010), 2_010);
     assert_eq!(engine.runs(), 1);
     assert_eq!(engine.table.entry_count(), 2_010);
+    // They become one array with what was sorted before, up to a length.
+    for from in (2_010..10_010).step_by(800) {
+        assert_eq!(write(from, from + 800), from as usize + 800);
+    }
+    assert_eq!(engine.runs(), 2);
 }
 
 #[test]
