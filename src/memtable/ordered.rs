@@ -159,22 +159,18 @@ impl OrderedIndex {
             return kept.run.clone();
         }
         let mut keys = Vec::new();
-        let end = match kept.and_then(|kept| Some((kept.run.as_ref()?, kept.to))) {
+        let end;
+        if let Some((run, seen)) = kept.and_then(|kept| Some((kept.run.as_ref()?, kept.to))) {
             // Only the newest entries are unknown.
-            Some((run, seen)) => {
-                keys.reserve(run.keys.len() + FEW);
-                keys.extend_from_slice(&run.keys);
-                let end = walk::collect(arena, base, seen, to, &mut keys);
-                sort_end(&mut keys, run.keys.len());
-                end
-            }
-            None => {
-                let end = walk::collect(arena, base, from, to, &mut keys);
-                keys.sort_unstable();
-                keys.shrink_to_fit();
-                end
-            }
-        };
+            keys.reserve(run.keys.len() + FEW);
+            keys.extend_from_slice(&run.keys);
+            end = walk::collect(arena, base, seen, to, &mut keys);
+            sort_end(&mut keys, run.keys.len());
+        } else {
+            end = walk::collect(arena, base, from, to, &mut keys);
+            keys.sort_unstable();
+            keys.shrink_to_fit();
+        }
         let run = Some(Arc::new(Run::of_sorted(keys))).filter(|run| run.linked > 0);
         if !run.as_ref().is_some_and(|run| self.fold(from, end, run, guard)) {
             self.tail.swap(Arc::new(Tail { from, to: end, run: run.clone() }), guard);
