@@ -11,7 +11,7 @@ use super::db::{Db, OPEN};
 use super::generation::Sealed;
 use crate::base::Result;
 use crate::mem::Parking;
-use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, yield_now};
+use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::mem::epoch;
 
 /// A database is idle when nothing was written for so long.
@@ -188,11 +188,6 @@ impl Db {
         // With one stepped thread nobody writes meanwhile.
         if self.env.os.is_stepped() {
             return;
-        }
-        // A writer may wait for this processor: turns end with a tick only, 4 ms apart where the
-        // kernel has 250 of them a second. Writers who are far ahead may wait.
-        if self.sealed_bytes() <= self.options.write_buffer_bytes {
-            yield_now();
         }
         self.populate_job();
         if self.wants_generation() && self.may_try() && self.poison.check().is_ok() {
