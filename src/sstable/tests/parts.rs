@@ -107,7 +107,7 @@ fn a_decoded_length_beyond_what_the_bytes_can_give_is_refused() {
         (Encoding::Plain, 11, false),
     ] {
         let trailer = Trailer { decoded_bytes, kind: BlockKind::Data as u8, encoding };
-        let bytes = encode_trailer(trailer, 1, 2, &stored);
+        let bytes = encode_trailer(trailer, 1, 2, &[&stored]);
 
         let found = decode_trailer(&bytes, BlockKind::Data, 1, 2, &stored);
 
