@@ -107,28 +107,28 @@ impl Output {
     }
 
     /// Appends a block that is not compressed, `head`, `value` and `tail`, with its trailer, and
-    /// returns its length without that. The value is not copied.
+    /// returns its length without that. With `held`, which is the value, that is not copied.
     pub(super) fn block_around(
         &mut self,
         kind: BlockKind,
-        head: &[u8],
-        value: Held,
-        tail: &[u8],
+        [head, value, tail]: [&[u8]; 3],
+        held: Option<Held>,
     ) -> Result<usize> {
         let offset = self.position();
-        let bytes = head.len() + value.bytes().len() + tail.len();
+        let bytes = head.len() + value.len() + tail.len();
         let (decoded_bytes, encoding) = (u32_of(bytes), Encoding::Plain);
         let trailer = Trailer { decoded_bytes, kind: kind as u8, encoding };
-        let stored = [head, value.bytes(), tail];
-        let trailer = encode_trailer(trailer, self.file_id, offset, &stored);
-        self.buffer.extend_from_slice(head);
-        self.held_bytes += value.bytes().len();
-        self.held.push((self.buffer.len(), value));
-        self.buffer.extend_from_slice(tail);
-        self.buffer.extend_from_slice(&trailer);
-        if self.waiting_bytes() >= BUFFER_BYTES {
-            self.flush()?;
+        let trailer = encode_trailer(trailer, self.file_id, offset, &[head, value, tail]);
+        self.append(head)?;
+        match held {
+            Some(held) => {
+                self.held_bytes += held.bytes().len();
+                self.held.push((self.buffer.len(), held));
+            }
+            None => self.append(value)?,
         }
+        self.append(tail)?;
+        self.append(&trailer)?;
         Ok(bytes)
     }
 

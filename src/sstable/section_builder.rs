@@ -48,7 +48,7 @@ pub(super) struct SectionBuilder {
     /// The encoded block and the places of its entries, kept for their memory.
     encoded: Vec<u8>,
     places: Vec<u32>,
-    /// What lies behind the value of a block that is written without a copy.
+    /// What lies behind the value of a block of one entry, whose front is in `encoded`.
     tail: Vec<u8>,
     /// Which entries of the block, by index, are the newest of their keys.
     newest: Vec<usize>,
@@ -276,24 +276,18 @@ impl SectionBuilder {
         hold: impl FnOnce() -> Option<Held>,
         output: &mut Output,
     ) -> Result<()> {
-        let long = entry.value.len() >= HELD_BYTES_MIN;
-        if long && self.options.compression == Compression::None {
-            if let Some(value) = hold() {
-                return self.write_held(entry, value, output);
-            }
+        if self.options.compression != Compression::None {
+            let (encoded, places) = (&mut self.encoded, &mut self.places);
+            encode::encode(std::iter::once(*entry), entry.key, entry.number, encoded, places);
+            return self.write_encoded(output);
         }
-        let (encoded, places) = (&mut self.encoded, &mut self.places);
-        encode::encode(std::iter::once(*entry), entry.key, entry.number, encoded, places);
-        self.write_encoded(output)
-    }
-
-    /// The same without a copy of the value.
-    fn write_held(&mut self, entry: &Entry<'_>, value: Held, output: &mut Output) -> Result<()> {
         let offset = output.position() - self.begin;
         let place = encode::encode_around(entry, &mut self.encoded, &mut self.tail);
         self.places.clear();
         self.places.push(place);
-        let stored = output.block_around(BlockKind::Data, &self.encoded, value, &self.tail)?;
+        let held = if entry.value.len() >= HELD_BYTES_MIN { hold() } else { None };
+        let parts = [&self.encoded, entry.value, &self.tail];
+        let stored = output.block_around(BlockKind::Data, parts, held)?;
         self.note_written(offset, stored)
     }
 
