@@ -4,7 +4,8 @@ use crossbeam_utils::CachePadded;
 
 use super::atomic::{AtomicU64, Ordering};
 
-const SHARDS: usize = 8;
+/// Shards of threads.
+pub(crate) const SHARDS: usize = 8;
 
 /// Counts events, spread over shards by thread.
 #[derive(Default)]
@@ -21,13 +22,18 @@ thread_local! {
     static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
 }
 
+/// The shard of this thread.
+#[inline]
+pub(crate) fn shard() -> usize {
+    // A thread that is being torn down has no shard of its own any more.
+    SHARD.try_with(|shard| *shard).unwrap_or(0)
+}
+
 impl Counter {
-    /// Counts `n` events.
+    /// Counts `n` events. Returns how many this thread and those of its shard had counted before.
     #[inline]
-    pub(crate) fn add(&self, n: u64) {
-        // A thread that is being torn down has no shard of its own any more.
-        let shard = SHARD.try_with(|shard| *shard).unwrap_or(0);
-        self.shards[shard].fetch_add(n, Ordering::Relaxed);
+    pub(crate) fn add(&self, n: u64) -> u64 {
+        self.shards[shard()].fetch_add(n, Ordering::Relaxed)
     }
 
     /// Events so far.

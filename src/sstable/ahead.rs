@@ -40,6 +40,12 @@ impl Ahead {
         Self { held: VecDeque::new(), next: usize::MAX, window: 0, told: 0 }
     }
 
+    /// Lets go of all blocks: the walk goes on elsewhere.
+    pub(super) fn let_go(&mut self) {
+        self.held.clear();
+        self.next = usize::MAX;
+    }
+
     /// Block `i`, which may have been read ahead.
     pub(super) fn block(
         &mut self,

@@ -45,11 +45,6 @@ impl MemCursor {
         Self { owner, window, sources, heap, rival: NONE, forward: true }
     }
 
-    /// Whether there was nothing to merge when it was made: it will never show an entry.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-    }
-
     /// The value of the entry that the cursor shows, to be used when it has moved on or is gone.
     pub(crate) fn hold_value(&self) -> Option<Held> {
         let value = self.entry()?.value;
