@@ -9,15 +9,14 @@
 
 use std::sync::Arc;
 
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{APPROACH_DISK, Stamp};
 use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Kind, Result};
 use crate::cache::Pin;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Approach};
 use super::block::{Block, Shape, Spans};
-use super::index::Window;
-use super::key_buf::{CHUNK_BYTES, KeyBuf};
+use super::key_buf::{CHUNK_BYTES, KeyBuf, is_same};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
@@ -59,16 +58,6 @@ struct Here {
     at: usize,
     key: KeyBuf,
     spans: Spans,
-}
-
-/// How far a seek in stages has come.
-#[derive(Clone, Copy)]
-enum Approach {
-    None,
-    Window(Window),
-    Block(usize),
-    /// The block and the number of entries in it that come before.
-    Entry(usize, usize),
 }
 
 impl Visited {
@@ -208,8 +197,19 @@ impl Walk {
                 Approach::Block(i)
             }
             (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
+            (APPROACH_DISK, Approach::Block(i)) if self.lacks(section, i) => {
+                self.ahead = section.read_now(source, i, self.keep).map(|pin| (i, pin));
+                Approach::Block(i)
+            }
             (_, approach) => approach,
         };
+    }
+
+    /// Whether a visit of block `i`, if there is one, must read it.
+    fn lacks(&self, section: &Section, i: usize) -> bool {
+        self.visited.as_ref().is_none_or(|visited| visited.i != i)
+            && self.ahead.as_ref().is_none_or(|(at, _)| *at != i)
+            && i < section.index.len()
     }
 
     /// The last stage, if block `i` is in memory.
@@ -434,6 +434,12 @@ impl Cursor for TableCursor {
     }
 
     #[inline]
+    fn is_waiting(&self) -> bool {
+        let Approach::Block(i) = self.walk.approach else { return false };
+        self.section.as_ref().is_some_and(|section| self.walk.lacks(section, i))
+    }
+
+    #[inline]
     fn next_key(&mut self) -> Result<()> {
         if !self.walk.positioned {
             return Ok(());
@@ -491,10 +497,4 @@ impl Cursor for TableCursor {
     fn head(&self) -> Option<u128> {
         self.walk.positioned.then(|| head_of(self.walk.here.key.get()))
     }
-}
-
-/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
-#[inline]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.last() == b.last() && a == b
 }

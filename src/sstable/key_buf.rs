@@ -99,3 +99,9 @@ mod tests {
         }
     }
 }
+
+/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
+#[inline]
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}

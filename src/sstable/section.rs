@@ -260,7 +260,7 @@ impl Section {
     }
 
     /// Gives a block that was read to those who want it.
-    fn enter(&self, page: usize, mut draft: Draft, to: For) -> Pin {
+    pub(super) fn enter(&self, page: usize, mut draft: Draft, to: For) -> Pin {
         if matches!(to, For::Passing) {
             return self.slots.private(draft);
         }
@@ -355,12 +355,12 @@ impl Section {
     }
 
     /// Where a block begins in the file.
-    fn offset_of(&self, place: BlockPlace) -> u64 {
+    pub(super) fn offset_of(&self, place: BlockPlace) -> u64 {
         self.place.begin.saturating_add(place.offset)
     }
 
     /// Whether a block of this decoded length takes the pages that the index says.
-    fn fits(&self, place: BlockPlace, decoded: usize) -> bool {
+    pub(super) fn fits(&self, place: BlockPlace, decoded: usize) -> bool {
         let pages = usize::try_from(place.pages.1 - place.pages.0).unwrap_or(usize::MAX);
         decoded.div_ceil(self.page_bytes) == pages
     }
@@ -373,7 +373,7 @@ impl Section {
         self.checked(source, i, block)
     }
 
-    fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
+    pub(super) fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
         match Block::parse(&block) {
             Some(parsed) if parsed.check() => Ok(block),
             _ => Err(self.bad_block(source, i)),
@@ -388,7 +388,7 @@ impl Section {
 }
 
 /// Whether a block may have many entries: longer ones have one.
-fn is_one_page(place: BlockPlace) -> bool {
+pub(super) fn is_one_page(place: BlockPlace) -> bool {
     place.pages.1 - place.pages.0 == 1
 }
 
