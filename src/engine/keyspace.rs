@@ -41,7 +41,11 @@ impl KeyspaceMap {
     /// An error unless the keyspace lives.
     #[inline]
     pub(super) fn check(&self, id: KeyspaceId) -> Result<()> {
-        if id == KeyspaceId::DEFAULT || self.live.load(&epoch::pin()).contains_key(&id) {
+        if id == KeyspaceId::DEFAULT { Ok(()) } else { self.check_made(id) }
+    }
+
+    fn check_made(&self, id: KeyspaceId) -> Result<()> {
+        if self.live.load(&epoch::pin()).contains_key(&id) {
             return Ok(());
         }
         Err(Error::invalid(format!("there is no keyspace with id {}", id.0)))

@@ -78,6 +78,12 @@ impl KeyBuf {
     }
 }
 
+/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
+#[inline]
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,10 +104,4 @@ mod tests {
             }
         }
     }
-}
-
-/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
-#[inline]
-pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.last() == b.last() && a == b
 }

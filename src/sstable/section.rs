@@ -5,6 +5,7 @@
 //! cache's; any thread may call everything.
 
 use std::io::IoSliceMut;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -71,6 +72,8 @@ pub(super) struct Section {
     pub(super) page_bytes: usize,
     /// The same divided by 8.
     pub(super) page_places: u32,
+    /// Its logarithm, if it is a power of two.
+    pub(super) page_shift: Option<NonZeroU8>,
     /// One for each page; a block uses that of its first page.
     pub(super) slots: Slots,
     /// Where blocks lie in the mapped file, if it is mapped.
@@ -98,6 +101,8 @@ impl Section {
         let slots = Slots::new(cache, pages);
         let spots = source.map.as_ref().and_then(|map| Spots::new(map, &index, place.begin));
         let page_places = (properties.options.block_bytes / 8).max(1);
+        let shift = page_places.trailing_zeros().to_le_bytes()[0];
+        let page_shift = NonZeroU8::new(shift).filter(|_| page_places.is_power_of_two());
         let seed = source.file_id;
         Ok(Self {
             place,
@@ -109,6 +114,7 @@ impl Section {
             seed,
             page_bytes,
             page_places,
+            page_shift,
             slots,
             spots,
         })
