@@ -3,7 +3,7 @@
 //! Memtables, tables and their merge all implement it. A cursor belongs to one thread at a time.
 
 use super::key::head_of;
-use super::{Entry, Kind, Result};
+use super::{Entry, Kind, Packed, Result};
 
 /// Stages of [`Cursor::approach`].
 pub(crate) const APPROACH_STAGES: u32 = 4;
@@ -56,6 +56,15 @@ pub(crate) trait Cursor: Send {
         let key = entry.key.to_vec();
         pass_versions(self, &key)
     }
+    /// The short way of [`Self::next_key`], for the common case: moves to the next entry if that is
+    /// at hand, a put without expiry, numbered below `below`, of another key, whose head is less than
+    /// `limit`. Else, and in cursors that know no short way, it does nothing and returns false.
+    fn next_plain(&mut self, _below: u64, _limit: u128) -> bool {
+        false
+    }
+    /// The same for many: packs entries as long as [`Self::next_plain`] would move to them and they
+    /// have room, and moves to the last of them.
+    fn pack_plain(&mut self, _below: u64, _limit: u128, _into: &mut Packed<'_>) {}
     /// From a delete numbered below `below` on, as [`Self::next_key`], and perhaps further: over
     /// keys before `limit` whose newest entry from here is such a delete too.
     fn pass_deletes(&mut self, _below: u64, _limit: Option<&[u8]>) -> Result<()> {
@@ -118,6 +127,12 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn next_key(&mut self) -> Result<()> {
         (**self).next_key()
+    }
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        (**self).next_plain(below, limit)
+    }
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        (**self).pack_plain(below, limit, into);
     }
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         (**self).pass_deletes(below, limit)

@@ -12,9 +12,11 @@ pub(crate) mod limits;
 pub(crate) mod meta;
 pub(crate) mod mutant;
 pub(crate) mod options;
+pub(crate) mod packed;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod part;
 
 pub(crate) use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub(crate) use key::{Entry, FileNumber, KeyspaceId, Kind, Level, Lsn};
+pub(crate) use packed::Packed;

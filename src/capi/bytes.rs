@@ -256,11 +256,6 @@ impl Buffer {
         self.at.is_null()
     }
 
-    /// Bytes appended so far.
-    pub(super) fn used(&self) -> usize {
-        self.used
-    }
-
     /// The buffer as a slice, cut to the longest value there is.
     ///
     /// # Safety

@@ -12,8 +12,7 @@ use super::guard::{guard, guard_quietly};
 use super::handle::{self, Call, DbObject, IterObject};
 use super::options;
 use super::types::{lsm_db, lsm_error, lsm_iter, lsm_ks, lsm_rc, lsm_read_opts, lsm_slice};
-use crate::base::coding::len_u32;
-use crate::base::{Error, Result};
+use crate::base::{Error, Packed, Result};
 use crate::engine::SeekHow;
 
 /// Opens a cursor over the keys in [lo, hi) as they are now, or at o->snap. It stands nowhere yet.
@@ -294,7 +293,25 @@ impl IterObject {
 
     /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
     /// reached but [`fill`] had no room for comes first, or is undone.
+    #[inline]
     fn step(&mut self, dir: i32) -> Result<bool> {
+        let is_easy = dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken;
+        if is_easy && self.cursor.next_plain()? {
+            return Ok(true);
+        }
+        self.step_in_general(dir)
+    }
+
+    /// Packs the next entries, as far as that is easy; a step goes on from there.
+    fn pack_plain(&mut self, dir: i32, into: &mut Packed<'_>) -> Result<()> {
+        if dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken {
+            self.cursor.pack_plain(into)?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn step_in_general(&mut self, dir: i32) -> Result<bool> {
         if self.broken {
             return Err(Error::invalid("the last move of this cursor failed; seek first"));
         }
@@ -348,23 +365,22 @@ unsafe fn fill(
 ) -> Result<lsm_rc> {
     let used = Out::needed(used, "used")?;
     let count = Out::needed(count, "count")?;
-    let max = if max == 0 { usize::MAX } else { max };
-    let mut entries = 0;
+    // SAFETY: the caller's contract.
+    let room = unsafe { buffer.as_slice() };
+    let mut packed = Packed::new(room, if max == 0 { usize::MAX } else { max });
     let rc = loop {
-        if entries == max {
+        it.pack_plain(dir, &mut packed)?;
+        if packed.is_complete() {
             break LSM_OK;
         }
         if !it.step(dir)? {
             break LSM_END;
         }
         let (key, value) = it.cursor.entry();
-        let lengths = [len_u32(key).to_le_bytes(), len_u32(value).to_le_bytes()];
-        let record: [&[u8]; 3] = [lengths.as_flattened(), key, value];
-        // SAFETY: the caller's contract.
-        if !unsafe { buffer.append(&record) } {
+        if !packed.push(key, value) {
             let bytes = 8 + key.len() + value.len();
             it.ahead = Some(dir);
-            if entries == 0 {
+            if packed.entries() == 0 {
                 // SAFETY: the caller's contract.
                 unsafe { used.set(bytes) };
                 // SAFETY: as above.
@@ -373,11 +389,10 @@ unsafe fn fill(
             }
             break LSM_OK;
         }
-        entries += 1;
     };
     // SAFETY: the caller's contract.
-    unsafe { used.set(buffer.used()) };
+    unsafe { used.set(packed.used()) };
     // SAFETY: as above.
-    unsafe { count.set(entries) };
+    unsafe { count.set(packed.entries()) };
     Ok(rc)
 }

@@ -16,6 +16,8 @@ pub(super) fn code(error: &Error) -> lsm_rc {
 ///
 /// # Safety
 /// `err` is NULL or points to 256 writable bytes, at any alignment.
+#[cold]
+#[inline(never)]
 pub(super) unsafe fn report(err: *mut lsm_error, error: &Error) -> lsm_rc {
     if !err.is_null() {
         // SAFETY: the caller's contract.

@@ -136,6 +136,7 @@ impl Db {
             self.state.swap(Arc::new(state), &guard);
         }
         self.life.store(CLOSED, Ordering::SeqCst);
+        self.spare.clear();
         *self.lock.lock() = None;
         self.wake_all();
         self.env.rebalance();

@@ -41,7 +41,15 @@ struct Running {
 impl Db {
     /// As a worker: one compaction, if one is due.
     pub(super) fn compaction_job(&self) -> bool {
-        self.compact_some(&self.pick_options())
+        let options = self.pick_options();
+        if options.quiet.is_some() || !self.scans_paid(&self.version()) {
+            return self.compact_some(&options);
+        }
+        let did = self.compact_some(&PickOptions { quiet: Some(1), ..options });
+        if did {
+            self.spend_seeks();
+        }
+        did
     }
 
     /// As a worker, when nothing was written for a while: a compaction that is not due but makes

@@ -16,6 +16,7 @@ use super::install::Catalogue;
 use super::keyspace::KeyspaceMap;
 use super::poison::Poison;
 use super::snapshot::Snapshots;
+use super::spare::Spare;
 use super::stall::Stall;
 use super::sync::{Leader, Staging};
 use super::warm::Warming;
@@ -118,6 +119,7 @@ pub(crate) struct Db {
 
     pub(super) jobs: Jobs,
     pub(super) warming: Warming,
+    pub(super) spare: Spare,
     pub(super) compaction: Mutex<CompactionState>,
     pub(super) stall: Stall,
     pub(super) counters: Counters,

@@ -81,6 +81,7 @@ impl Db {
             Some(ReadState { active, sealed, version: Arc::clone(&version) })
         });
         drop(guard);
+        self.spare.clear();
         self.expect_readers(&edit.added);
         let live = version.live_files();
         for number in old.live_files().difference(&live) {

@@ -41,10 +41,10 @@ impl KeyspaceMap {
     /// An error unless the keyspace lives.
     #[inline]
     pub(super) fn check(&self, id: KeyspaceId) -> Result<()> {
-        if id == KeyspaceId::DEFAULT { Ok(()) } else { self.check_made(id) }
+        if id == KeyspaceId::DEFAULT { Ok(()) } else { self.check_named(id) }
     }
 
-    fn check_made(&self, id: KeyspaceId) -> Result<()> {
+    fn check_named(&self, id: KeyspaceId) -> Result<()> {
         if self.live.load(&epoch::pin()).contains_key(&id) {
             return Ok(());
         }

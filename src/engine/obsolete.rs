@@ -27,6 +27,9 @@ impl Db {
     pub(super) fn obsolete_job(&self) -> bool {
         // Whoever waits for the end of all work waits for the files that others are removing.
         let _one = self.jobs.removing.lock();
+        if self.tables.has_retired() {
+            self.spare.clear();
+        }
         let numbers = self.tables.take_unused();
         for number in &numbers {
             self.remove_file(&filename::table(*number));

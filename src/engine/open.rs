@@ -20,6 +20,7 @@ use super::install::Catalogue;
 use super::keyspace::{DEFAULT_NAME, Keyspace, KeyspaceMap};
 use super::poison::Poison;
 use super::snapshot::Snapshots;
+use super::spare::Spare;
 use super::stall::Stall;
 use super::sync::{Leader, Staging};
 use super::warm::Warming;
@@ -183,6 +184,7 @@ impl Db {
             next_capacity: AtomicU64::new(first),
             jobs: Jobs::new(),
             warming: Warming::default(),
+            spare: Spare::default(),
             compaction: Mutex::new(CompactionState::default()),
             stall: Stall::new(),
             counters: Counters::default(),

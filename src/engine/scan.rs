@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::db::Db;
 use super::read::ReadOptions;
+use super::scan_debt::WAKE_EVERY;
 use super::snapshot::Snapshot;
-use crate::base::{ErrorKind, KeyspaceId, Lsn, Result};
+use super::spare::Sources;
+use crate::base::{ErrorKind, KeyspaceId, Lsn, Packed, Result};
 use crate::mem::epoch;
 use crate::merge::{MergeCursor, VisibleCursor};
 use crate::version::{AnyCursor, Version};
@@ -41,12 +43,19 @@ pub(crate) struct Iter {
     keys_only: bool,
     /// Seeks that the database's counters do not know of.
     seeks: u32,
+    /// What the cursors over tables go back to.
+    sources: Option<Box<Sources>>,
     /// Kept so that droppers respect the moment while tables are opened late.
     _snapshot: Option<Arc<Snapshot>>,
 }
 
-/// Cursors, a version and the position that they show together.
-type Captured = (Vec<AnyCursor>, Arc<Version>, Lsn);
+/// What an iterator reads.
+struct Captured {
+    memory: Vec<AnyCursor>,
+    /// Cursors over tables that were left, or the version to open them in.
+    tables: std::result::Result<Box<Sources>, Arc<Version>>,
+    at: Lsn,
+}
 
 impl Db {
     /// An iterator over [`lo`, `hi`) of a keyspace; none is no bound. It is unpositioned.
@@ -59,32 +68,55 @@ impl Db {
     ) -> Result<Iter> {
         self.check_open()?;
         self.keyspaces.check(keyspace)?;
-        let (mut cursors, version, at) = loop {
-            match self.capture(keyspace, options) {
+        let mut left = if hi.is_none() { self.spare.take() } else { None };
+        let Captured { mut memory, tables, at } = loop {
+            match self.capture(keyspace, options, &mut left) {
                 // A freeze passed the position before its lists were captured: take a newer one.
                 Err(error) if error.kind() == ErrorKind::Busy && options.snapshot.is_none() => {}
                 captured => break captured?,
             }
         };
-        version.add_cursors(keyspace, lo, hi, &mut cursors)?;
+        let (sources, merge) = match tables {
+            Err(version) if hi.is_some() => {
+                version.add_cursors(keyspace, lo, hi, &mut memory)?;
+                (None, MergeCursor::new(memory))
+            }
+            tables => {
+                let mut sources = match tables {
+                    Ok(left) => left,
+                    Err(version) => Sources::open(version, keyspace)?,
+                };
+                let merge = sources.lend(memory);
+                (Some(sources), merge)
+            }
+        };
         let lo = lo.map(<[u8]>::to_vec);
         let hi = hi.map(<[u8]>::to_vec);
         let now_ms = self.env.os.unix_ms();
-        self.counters.iterators.add(1);
+        if self.counters.iterators.add(1) % WAKE_EVERY == 0 {
+            self.env.wake_workers();
+        }
         Ok(Iter {
             db: Arc::clone(self),
             keyspace,
-            cursor: VisibleCursor::new(MergeCursor::new(cursors), at, now_ms, lo, hi),
+            cursor: VisibleCursor::new(merge, at, now_ms, lo, hi),
             keys_only: options.keys_only,
             seeks: 0,
+            sources,
             _snapshot: options.snapshot.clone(),
         })
     }
 }
 
 impl Db {
-    /// Cursors over memory, the version, and the position that they show.
-    fn capture(&self, keyspace: KeyspaceId, options: &ReadOptions) -> Result<Captured> {
+    /// What a reader with these options reads now. Cursors are taken out of `left` if they
+    /// serve.
+    fn capture(
+        &self,
+        keyspace: KeyspaceId,
+        options: &ReadOptions,
+        left: &mut Option<Box<Sources>>,
+    ) -> Result<Captured> {
         let guard = epoch::pin();
         let state = self.state.load(&guard);
         let mut at = self.position(options.snapshot.as_deref())?;
@@ -92,15 +124,28 @@ impl Db {
         if let Some(end) = state.active.memtable.sealed_at() {
             at = at.min(end);
         }
-        let mut cursors = Vec::with_capacity(state.sealed.len() + 8);
-        let active = state.active.memtable.cursor(keyspace, at)?;
-        if !active.is_empty() {
-            cursors.push(AnyCursor::Memory(active));
+        let mut memory = Vec::new();
+        if !state.active.memtable.is_void(at) {
+            memory.push(AnyCursor::Memory(state.active.memtable.cursor(keyspace, at)?));
         }
         for sealed in &state.sealed {
-            cursors.push(AnyCursor::Memory(sealed.cursor(keyspace, at)?));
+            memory.push(AnyCursor::Memory(sealed.cursor(keyspace, at)?));
         }
-        Ok((cursors, Arc::clone(&state.version), at))
+        let left = left.take_if(|left| left.are_of(&state.version, keyspace));
+        let tables = left.ok_or_else(|| Arc::clone(&state.version));
+        Ok(Captured { memory, tables, at })
+    }
+}
+
+impl Drop for Iter {
+    fn drop(&mut self) {
+        let Some(mut sources) = self.sources.take() else { return };
+        sources.take_back(self.cursor.take_inner());
+        let unneeded = {
+            let guard = epoch::pin();
+            self.db.spare.leave(sources, &self.db.state.load(&guard).version)
+        };
+        drop(unneeded);
     }
 }
 
@@ -127,6 +172,23 @@ impl Iter {
     pub(crate) fn next(&mut self) -> Result<bool> {
         self.check()?;
         self.cursor.next()
+    }
+
+    /// The short way of [`Self::next`], which is the common one; false if it is not to be had, and
+    /// nothing has happened.
+    #[inline]
+    pub(crate) fn next_plain(&mut self) -> Result<bool> {
+        self.check()?;
+        Ok(self.cursor.next_plain())
+    }
+
+    /// Packs the next entries and moves to the last of them, as far as the short way goes.
+    pub(crate) fn pack_plain(&mut self, into: &mut Packed<'_>) -> Result<()> {
+        self.check()?;
+        if !self.keys_only {
+            self.cursor.pack_plain(into);
+        }
+        Ok(())
     }
 
     /// Moves one entry back; from nowhere, to the last. Returns whether there is an entry.

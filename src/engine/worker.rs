@@ -63,6 +63,9 @@ pub(super) struct Jobs {
     pub(super) marked: AtomicU64,
     /// Seeks that have paid for merged arrays. Written and read by whoever holds `freezing`.
     gathered_at: AtomicU64,
+    /// Seeks that have paid for what was done for them, or that met nothing that could be done.
+    /// Written and read by workers, relaxed: a hint.
+    pub(super) paid_at: AtomicU64,
     /// Whether the next generation that is prepared follows an idle time and is small. Set by whoever
     /// gives space back, cleared by the preparer, both under `preparing`; relaxed.
     pub(super) small_next: AtomicBool,
@@ -91,6 +94,7 @@ impl Jobs {
             small_next: AtomicBool::new(false),
             marked: AtomicU64::new(0),
             gathered_at: AtomicU64::new(0),
+            paid_at: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),
         }
@@ -152,7 +156,8 @@ impl Db {
         if self.freeze_job() {
             return true;
         }
-        if self.may_try() && !self.jobs.is_paused() && self.compaction_job() {
+        let may_work = self.may_try() && !self.jobs.is_paused();
+        if may_work && (self.attempt(self.seal_for_scans()) || self.compaction_job()) {
             return true;
         }
         self.obsolete_job()
@@ -238,11 +243,6 @@ impl Db {
         }
         let quiet = self.jobs.quiet.lock();
         quiet.marked && quiet.visible == self.visible().0
-    }
-
-    /// Seeks of iterators so far, about: the first of each, and most of the others.
-    pub(super) fn seeks(&self) -> u64 {
-        self.counters.iterators.get() + self.counters.reseeks.get()
     }
 
     /// Turns the outcome of a job into "something was done", and holds failures back for a while.

@@ -10,7 +10,8 @@ use crossbeam_utils::CachePadded;
 
 use super::atomic::{AtomicU64, Ordering};
 
-const SHARDS: usize = 16;
+/// Shards of threads.
+pub(crate) const SHARDS: usize = 16;
 /// The shard that any thread may add to.
 const SHARED: usize = SHARDS - 1;
 
@@ -22,25 +23,28 @@ pub(crate) struct Counter {
     shards: [CachePadded<AtomicU64>; SHARDS],
 }
 
-impl Counter {
-    /// Counts `n` events.
-    #[inline]
-    pub(crate) fn add(&self, n: u64) {
-        let own = OWN.get();
-        if own < SHARED {
-            let shard = &self.shards[own];
-            shard.store(shard.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-        } else {
-            self.add_shared(n, own);
-        }
+/// The shard of this thread.
+#[inline]
+pub(crate) fn shard() -> usize {
+    if OWN.get() == UNKNOWN {
+        owner::find();
     }
+    OWN.get()
+}
 
-    #[cold]
-    fn add_shared(&self, n: u64, own: usize) {
-        if own == UNKNOWN && owner::find() {
-            return self.add(n);
+impl Counter {
+    /// Counts `n` events. Returns how many this thread and those of its shard had counted before.
+    #[inline]
+    pub(crate) fn add(&self, n: u64) -> u64 {
+        let own = shard();
+        let shard = &self.shards[own.min(SHARED)];
+        if own < SHARED {
+            let before = shard.load(Ordering::Relaxed);
+            shard.store(before + n, Ordering::Relaxed);
+            before
+        } else {
+            shard.fetch_add(n, Ordering::Relaxed)
         }
-        self.shards[SHARED].fetch_add(n, Ordering::Relaxed);
     }
 
     /// Events so far.
@@ -81,20 +85,19 @@ mod owner {
         static OWNER: Cell<Option<Owner>> = const { Cell::new(None) };
     }
 
-    /// Looks for a free shard and tells whether there was one.
-    pub(super) fn find() -> bool {
+    /// Gives the thread a free shard, or the shared one.
+    #[cold]
+    pub(super) fn find() {
         OWN.set(SHARED);
         if cfg!(loom) {
-            return false;
+            return;
         }
         let free = |at: &usize| !TAKEN[*at].swap(true, Ordering::Acquire);
-        let Some(at) = (0..SHARED).find(free) else { return false };
+        let Some(at) = (0..SHARED).find(free) else { return };
         let owner = Owner(at);
         // A thread that is being torn down has no place for it: the shard is given back at once.
-        let kept = OWNER.try_with(|place| place.set(Some(owner))).is_ok();
-        if kept {
+        if OWNER.try_with(|place| place.set(Some(owner))).is_ok() {
             OWN.set(at);
         }
-        kept
     }
 }

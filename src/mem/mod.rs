@@ -9,7 +9,7 @@ pub(crate) mod epoch;
 pub(crate) mod fork;
 
 mod budget;
-mod counter;
+pub(crate) mod counter;
 mod garbage;
 mod lines;
 #[cfg(not(all(feature = "node-heap", not(loom))))]

@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 
 use crate::base::cursor::{APPROACH_DISK, APPROACH_STAGES, Stamp, pass_versions};
 use crate::base::key::compare;
-use crate::base::{Cursor, Entry, Result};
+use crate::base::{Cursor, Entry, Packed, Result};
 
 /// A waiting source: the head of its key and its index.
 #[derive(Clone, Copy)]
@@ -33,8 +33,6 @@ pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
     /// The waiting sources that have an entry; the root is the runner-up.
     heap: Vec<Waiting>,
     leader: Option<usize>,
-    /// [`head_of`] the leader's key; not up to date while nobody waits.
-    head: u128,
     forward: bool,
     /// The place where a change of direction begins; kept for its allocation.
     pivot: Vec<u8>,
@@ -44,7 +42,20 @@ impl<C: Cursor> MergeCursor<C> {
     /// Merges `cursors`, which may be none; unpositioned at first.
     pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
-        Self { sources, heap, leader: None, head: 0, forward: true, pivot: Vec::new() }
+        Self { sources, heap, leader: None, forward: true, pivot: Vec::new() }
+    }
+
+    /// Adds `cursors`; unpositioned then.
+    pub(crate) fn add(&mut self, cursors: Vec<C>) {
+        self.unposition();
+        self.sources.extend(cursors);
+    }
+
+    /// Keeps the first `count` cursors, and does `each` to them; unpositioned then.
+    pub(crate) fn retain_first(&mut self, count: usize, each: impl FnMut(&mut C)) {
+        self.unposition();
+        self.sources.truncate(count);
+        self.sources.iter_mut().for_each(each);
     }
 
     fn unposition(&mut self) {
@@ -88,7 +99,7 @@ impl<C: Cursor> MergeCursor<C> {
             return;
         }
         let first = self.heap.swap_remove(0);
-        (self.leader, self.head) = (Some(first.source), first.head);
+        self.leader = Some(first.source);
         self.sift_down(0);
     }
 
@@ -115,10 +126,11 @@ impl<C: Cursor> MergeCursor<C> {
         }
     }
 
-    /// Whether two sources stand on versions of one key.
+    /// Whether the leader and a waiting source stand on versions of one key.
     #[inline]
-    fn share_key(&self, a: Waiting, b: Waiting) -> bool {
-        a.head == b.head && self.place(a.source).0 == self.place(b.source).0
+    fn is_at_key_of(&self, leader: usize, waiting: Waiting) -> bool {
+        self.sources[leader].head() == Some(waiting.head)
+            && self.place(leader).0 == self.place(waiting.source).0
     }
 
     /// The key and number at which a source stands; least of all when it has no entry.
@@ -170,11 +182,9 @@ impl<C: Cursor> MergeCursor<C> {
         let here = Waiting { head, source: leader };
         let order = self.order(here, runner);
         let leads = if self.forward { order != Ordering::Greater } else { order != Ordering::Less };
-        if leads {
-            self.head = head;
-        } else {
+        if !leads {
             self.heap[0] = here;
-            (self.leader, self.head) = (Some(runner.source), runner.head);
+            self.leader = Some(runner.source);
             self.sift_down(0);
         }
         Ok(())
@@ -196,7 +206,7 @@ impl<C: Cursor> MergeCursor<C> {
     fn pass_waiting(&mut self, leader: usize) -> Result<bool> {
         let mut any = false;
         while let Some(&runner) = self.heap.first() {
-            if !self.share_key(Waiting { head: self.head, source: leader }, runner) {
+            if !self.is_at_key_of(leader, runner) {
                 break;
             }
             any = true;
@@ -210,6 +220,14 @@ impl<C: Cursor> MergeCursor<C> {
             self.sift_down(0);
         }
         Ok(any)
+    }
+
+    /// The leader of a walk forward, and the head below which keys are its alone, or `limit`.
+    #[inline]
+    fn alone(&mut self, limit: u128) -> (Option<&mut C>, u128) {
+        let limit = self.heap.first().map_or(limit, |runner| runner.head.min(limit));
+        let leader = self.leader.filter(|_| self.forward);
+        (leader.and_then(|leader| self.sources.get_mut(leader)), limit)
     }
 
     /// Changes the direction: every source is brought to the other side of the leader's entry.
@@ -236,6 +254,12 @@ impl<C: Cursor> MergeCursor<C> {
         });
         self.pivot = pivot;
         turned
+    }
+}
+
+impl<C: Cursor> Default for MergeCursor<C> {
+    fn default() -> Self {
+        Self::new(Vec::new())
     }
 }
 
@@ -274,6 +298,19 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         self.settle(leader, moved)
     }
 
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        let (leader, limit) = self.alone(limit);
+        leader.is_some_and(|leader| leader.next_plain(below, limit))
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        let (leader, limit) = self.alone(limit);
+        if let Some(leader) = leader {
+            leader.pack_plain(below, limit, into);
+        }
+    }
+
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         let Some(leader) = self.leader.filter(|_| self.forward) else {
             return self.next_key();
@@ -305,8 +342,7 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
 
     fn is_newest(&self) -> Option<bool> {
         let leader = self.leader.filter(|_| !self.forward)?;
-        let here = Waiting { head: self.head, source: leader };
-        if self.heap.first().is_some_and(|&runner| self.share_key(here, runner)) {
+        if self.heap.first().is_some_and(|&runner| self.is_at_key_of(leader, runner)) {
             return Some(false);
         }
         self.sources[leader].is_newest()

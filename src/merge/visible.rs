@@ -14,7 +14,8 @@
 use super::MergeCursor;
 use crate::base::Lsn;
 use crate::base::cursor::Stamp;
-use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Result};
+use crate::base::key::head_of;
+use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Packed, Result};
 
 /// Steps over versions of one key before a seek is cheaper.
 const STEPS_MAX: u32 = 8;
@@ -54,6 +55,8 @@ pub(crate) struct VisibleCursor<C = Box<dyn Cursor>> {
     now_ms: u64,
     lo: Option<Vec<u8>>,
     hi: Option<Vec<u8>>,
+    /// Keys whose heads are below this are below `hi`.
+    limit: u128,
     place: Place,
     /// In [`Place::Saved`] the entry's key; else the key that is being stepped over.
     key: Vec<u8>,
@@ -71,7 +74,14 @@ impl<C: Cursor> VisibleCursor<C> {
         hi: Option<Vec<u8>>,
     ) -> Self {
         let (key, value) = (Vec::new(), Vec::new());
-        Self { inner, read_at: read_at.0, now_ms, lo, hi, place: Place::Unset, key, value }
+        let limit = hi.as_deref().map_or(u128::MAX, head_of);
+        Self { inner, read_at: read_at.0, now_ms, lo, hi, limit, place: Place::Unset, key, value }
+    }
+
+    /// The cursor that this one shows; without it this one has no entries.
+    pub(crate) fn take_inner(&mut self) -> MergeCursor<C> {
+        self.place = Place::End;
+        std::mem::take(&mut self.inner)
     }
 
     /// Whether there is an entry here.
@@ -137,8 +147,24 @@ impl<C: Cursor> VisibleCursor<C> {
         self.arrive(moved)
     }
 
+    /// The short way of [`Self::next`]; false if it is not to be had, and nothing has happened.
+    #[inline]
+    pub(crate) fn next_plain(&mut self) -> bool {
+        matches!(self.place, Place::Inner) && self.inner.next_plain(self.read_at, self.limit)
+    }
+
+    /// See [`Cursor::pack_plain`].
+    pub(crate) fn pack_plain(&mut self, into: &mut Packed<'_>) {
+        if matches!(self.place, Place::Inner) {
+            self.inner.pack_plain(self.read_at, self.limit, into);
+        }
+    }
+
     /// Moves one entry on; the first when unpositioned. False at the end, where it stays.
     pub(crate) fn next(&mut self) -> Result<bool> {
+        if self.next_plain() {
+            return Ok(true);
+        }
         let moved = match &self.place {
             Place::Unset | Place::Start => self.go_first(),
             Place::End => Ok(()),

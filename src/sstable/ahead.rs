@@ -15,7 +15,6 @@ use crate::base::Result;
 use crate::cache::Pin;
 
 use super::format::TRAILER_BYTES;
-use super::index::Window;
 use super::read::Source;
 use super::section::{For, Section, is_one_page};
 use super::spots::Spots;
@@ -25,16 +24,6 @@ pub(super) const BLOCKS_MAX: usize = 64;
 pub(super) const BYTES_MAX: u64 = 256 << 10;
 /// Most bytes that the system is told of at once.
 const TOLD_BYTES_MAX: u64 = 1 << 20;
-
-/// How far a seek in stages has come.
-#[derive(Clone, Copy)]
-pub(super) enum Approach {
-    None,
-    Window(Window),
-    Block(usize),
-    /// The block and the number of entries in it that come before.
-    Entry(usize, usize),
-}
 
 /// Blocks ahead of one walk.
 pub(super) struct Ahead {
@@ -52,6 +41,12 @@ impl Ahead {
     /// No walk yet.
     pub(super) fn new() -> Self {
         Self { held: VecDeque::new(), next: usize::MAX, window: 0, told: 0 }
+    }
+
+    /// Lets go of all blocks: the walk goes on elsewhere.
+    pub(super) fn let_go(&mut self) {
+        self.held.clear();
+        self.next = usize::MAX;
     }
 
     /// Block `i`, which may have been read ahead.

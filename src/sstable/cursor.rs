@@ -7,19 +7,23 @@
 //! Memory is asked for before it is needed: a seek in stages ([`Cursor::approach`]), a walk some
 //! lines ahead, and once it has crossed from block to block, the beginning of the next block.
 
+mod approach;
+mod plain;
+
 use std::sync::Arc;
 
-use crate::base::cursor::{APPROACH_DISK, Stamp};
-use crate::base::key::head_of;
-use crate::base::{Cursor, Entry, Kind, Result};
+use crate::base::cursor::Stamp;
+use crate::base::{Cursor, Entry, Kind, Packed, Result};
 use crate::cache::Pin;
 
-use super::ahead::{Ahead, Approach};
+use super::ahead::Ahead;
 use super::block::{Block, Shape, Spans};
 use super::key_buf::{CHUNK_BYTES, KeyBuf, is_same};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
+use approach::Approach;
+use plain::Plain;
 
 /// How many bytes before a walk memory is asked for.
 const AHEAD_BYTES: usize = 512;
@@ -44,6 +48,7 @@ struct Walk {
     here: Here,
     positioned: bool,
     approach: Approach,
+    plain: Plain,
 }
 
 struct Visited {
@@ -91,6 +96,7 @@ impl Walk {
         let Some(block) = Block::parse(&pin) else { return Err(section.bad_block(source, i)) };
         let (shape, count) = (block.shape(), block.count());
         self.here.key.set_prefix(block.prefix());
+        self.plain = Plain::new();
         self.visited = Some(Visited { i, pin, shape, count });
         Ok(())
     }
@@ -168,72 +174,6 @@ impl Walk {
             Some(at) => Ok(Some((i, at))),
             None => Err(section.bad_block(source, i)),
         }
-    }
-
-    fn approach(
-        &mut self,
-        section: &Section,
-        source: &Source,
-        (key, number): (&[u8], u64),
-        stage: u32,
-    ) {
-        self.approach = match (stage, self.approach) {
-            (0, _) => {
-                self.positioned = false;
-                Approach::Window(section.index.window(key))
-            }
-            (1, Approach::Window(window)) => {
-                let i = section.index.seek_in(window, key, number);
-                section.prefetch_slot(i);
-                Approach::Block(i)
-            }
-            (2, Approach::Block(i)) => {
-                if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
-                    self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
-                    if let Some((_, pin)) = &self.ahead {
-                        Block::prefetch_search(pin, section.spots.is_none());
-                    }
-                }
-                Approach::Block(i)
-            }
-            (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
-            (APPROACH_DISK, Approach::Block(i)) if self.lacks(section, i) => {
-                self.ahead = section.read_now(source, i, self.keep).map(|pin| (i, pin));
-                Approach::Block(i)
-            }
-            (_, approach) => approach,
-        };
-    }
-
-    /// Whether a visit of block `i`, if there is one, must read it.
-    fn lacks(&self, section: &Section, i: usize) -> bool {
-        self.visited.as_ref().is_none_or(|visited| visited.i != i)
-            && self.ahead.as_ref().is_none_or(|(at, _)| *at != i)
-            && i < section.index.len()
-    }
-
-    /// The last stage, if block `i` is in memory.
-    fn approach_entry(
-        &mut self,
-        section: &Section,
-        source: &Source,
-        i: usize,
-        (key, number): (&[u8], u64),
-    ) -> Approach {
-        let is_here = self.visited.as_ref().is_some_and(|visited| visited.i == i);
-        let is_ahead = self.ahead.as_ref().is_some_and(|(at, _)| *at == i);
-        if (is_here || is_ahead) && self.visit(section, source, i).is_ok() {
-            let block = self.visited.as_ref().map(Visited::block);
-            let at = block.and_then(|block| {
-                let at = block.lower_bound(key, number)?;
-                block.prefetch_entry(at, 8);
-                Some(at)
-            });
-            if let Some(at) = at {
-                return Approach::Entry(i, at);
-            }
-        }
-        Approach::Block(i)
     }
 
     #[inline]
@@ -363,6 +303,14 @@ impl Walk {
         Ok(())
     }
 
+    /// See [`Cursor::head`].
+    #[inline]
+    fn head(&self) -> Option<u128> {
+        let visited = self.visited.as_ref().filter(|_| self.positioned)?;
+        let Spans { suffix_at, value_at, .. } = self.here.spans;
+        Some(self.here.key.head_with(visited.pin.get(suffix_at..value_at)?))
+    }
+
     /// See [`Cursor::is_newest`].
     fn is_newest(&self, section: &Section) -> Option<bool> {
         let visited = self.visited.as_ref()?;
@@ -383,8 +331,17 @@ impl TableCursor {
         let spans = Spans { suffix_at: 0, value_at: 0, value_end: 0, number, kind, expiry_ms };
         let here = Here { at: 0, key: KeyBuf::new(), spans };
         let (visited, ahead, run, approach) = (None, None, Ahead::new(), Approach::None);
-        let walk = Walk { keep, visited, ahead, run, here, positioned: false, approach };
+        let plain = Plain::new();
+        let walk = Walk { keep, visited, ahead, run, here, positioned: false, approach, plain };
         Self { table, section, walk }
+    }
+
+    /// Lets go of the blocks that it holds; unpositioned then.
+    pub(crate) fn let_go(&mut self) {
+        let walk = &mut self.walk;
+        (walk.positioned, walk.approach) = (false, Approach::None);
+        (walk.visited, walk.ahead) = (None, None);
+        walk.run.let_go();
     }
 
     /// Whether there is an entry here.
@@ -447,6 +404,15 @@ impl Cursor for TableCursor {
         self.go(Walk::next_key)
     }
 
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        self.walk.next_plain(below, limit)
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        self.walk.pack_plain(below, limit, into);
+    }
+
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
         if !self.walk.positioned {
             return Ok(());
@@ -495,6 +461,6 @@ impl Cursor for TableCursor {
 
     #[inline]
     fn head(&self) -> Option<u128> {
-        self.walk.positioned.then(|| head_of(self.walk.here.key.get()))
+        self.walk.head()
     }
 }

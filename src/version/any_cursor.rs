@@ -5,7 +5,7 @@
 
 use super::LevelCursor;
 use crate::base::cursor::Stamp;
-use crate::base::{Cursor, Entry, Result};
+use crate::base::{Cursor, Entry, Packed, Result};
 use crate::memtable::MemCursor;
 use crate::sstable::TableCursor;
 
@@ -17,6 +17,17 @@ pub(crate) enum AnyCursor {
     Level(LevelCursor),
     /// A memtable, or a replayed log.
     Memory(MemCursor),
+}
+
+impl AnyCursor {
+    /// Lets go of the blocks that it holds; unpositioned then.
+    pub(crate) fn let_go(&mut self) {
+        match self {
+            Self::Table(cursor) => cursor.let_go(),
+            Self::Level(cursor) => cursor.let_go(),
+            Self::Memory(_) => {}
+        }
+    }
 }
 
 macro_rules! each {
@@ -58,6 +69,15 @@ impl Cursor for AnyCursor {
     #[inline]
     fn next_key(&mut self) -> Result<()> {
         each!(self, cursor => cursor.next_key())
+    }
+
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        each!(self, cursor => cursor.next_plain(below, limit))
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        each!(self, cursor => cursor.pack_plain(below, limit, into));
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {

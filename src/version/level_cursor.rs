@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Run;
 use crate::base::cursor::Stamp;
-use crate::base::{Cursor, Entry, KeyspaceId, Result};
+use crate::base::{Cursor, Entry, KeyspaceId, Packed, Result};
 use crate::sstable::TableCursor;
 
 /// Some sections of a level below 0 as one sequence. Unpositioned past an end and after an error.
@@ -33,6 +33,13 @@ impl LevelCursor {
     ) -> Self {
         debug_assert!(range.end <= run.sections().len(), "the sections exist");
         Self { keyspace, run, range, keep, here: None }
+    }
+
+    /// See [`super::AnyCursor::let_go`]. It stays in its section.
+    pub(super) fn let_go(&mut self) {
+        if let Some((_, cursor)) = &mut self.here {
+            cursor.let_go();
+        }
     }
 
     /// Enters section `index` by `seek`; goes on to the next section while one has no such entry.
@@ -154,6 +161,17 @@ impl Cursor for LevelCursor {
     #[inline]
     fn next_key(&mut self) -> Result<()> {
         self.move_on(TableCursor::next_key)
+    }
+
+    #[inline]
+    fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+        self.here.as_mut().is_some_and(|here| here.1.next_plain(below, limit))
+    }
+
+    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+        if let Some((_, cursor)) = &mut self.here {
+            cursor.pack_plain(below, limit, into);
+        }
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {

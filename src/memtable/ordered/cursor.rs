@@ -44,11 +44,6 @@ impl MemCursor {
         Self { _owner: owner, window, sources, heap, rival: NONE, forward: true }
     }
 
-    /// Whether there was nothing to merge when it was made: it will never show an entry.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-    }
-
     /// Positions every source by `seek` and builds the heap.
     fn position(
         &mut self,

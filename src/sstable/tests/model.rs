@@ -1,8 +1,10 @@
 //! Tables against a sorted list of entries, with random options and random contents.
 
 use super::*;
-use crate::base::key::compare;
+use crate::base::Packed;
+use crate::base::key::{compare, head_of};
 use crate::merge::testing::{self, walk_quickly};
+use crate::sstable::TableCursor;
 
 /// Entries of one keyspace in internal order, all numbers distinct.
 fn random_entries(random: &mut Random) -> Vec<Owned> {
@@ -92,6 +94,48 @@ fn check_gets(table: &Arc<Table>, keyspace: KeyspaceId, entries: &[Owned], rando
     }
 }
 
+/// Goes the short way up to `most` steps, which shows what `next` says and nothing that it must not;
+/// returns the steps taken.
+fn check_plain<'a>(
+    cursor: &mut TableCursor,
+    (below, limit): (u64, u128),
+    most: usize,
+    next: impl Fn(usize) -> Option<&'a Owned>,
+) -> usize {
+    let mut room = vec![0; 4000];
+    if most == 1 {
+        let Some(entry) = next(1) else {
+            assert!(!cursor.next_plain(below, limit));
+            return 0;
+        };
+        // The page has room for it, however long it is.
+        room.resize(4000 + entry.key.len() + entry.value.len(), 0);
+    }
+    let mut page = Packed::new(&mut room, most);
+    if most == 1 {
+        if cursor.next_plain(below, limit) {
+            let entry = Owned::of(cursor.entry().unwrap());
+            assert!(page.push(&entry.key, &entry.value));
+        }
+    } else {
+        cursor.pack_plain(below, limit, &mut page);
+    }
+    let (steps, used) = (page.entries(), page.used());
+    let mut expected = Vec::new();
+    for step in 1..=steps {
+        let (before, entry) = (next(step - 1).unwrap(), next(step).unwrap());
+        assert!(entry.kind == Kind::Put && entry.expiry_ms == 0 && entry.number < below);
+        assert!(entry.key != before.key && head_of(&entry.key) < limit);
+        for part in [&entry.key, &entry.value] {
+            expected.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
+        }
+        expected.extend_from_slice(&entry.key);
+        expected.extend_from_slice(&entry.value);
+    }
+    assert_eq!(room[..used], expected);
+    steps
+}
+
 /// A cursor driven by random moves stands where the same moves lead in the sorted list.
 fn check_cursor(table: &Arc<Table>, keyspace: KeyspaceId, entries: &[Owned], random: &mut Random) {
     let mut cursor = table.cursor_with(keyspace, random.chance(2)).unwrap();
@@ -107,7 +151,14 @@ fn check_cursor(table: &Arc<Table>, keyspace: KeyspaceId, entries: &[Owned], ran
             key.push(u8::try_from(random.below(3)).unwrap());
         }
         let number = [u64::MAX, 0, near.number, near.number + 1][random.below(4)];
-        match random.below(12) {
+        match random.below(16) {
+            12.. => {
+                let most = if random.chance(2) { 1 } else { random.below(9) };
+                let steps = check_plain(&mut cursor, (number, head_of(&key)), most, |steps| {
+                    entries.get(at? + steps)
+                });
+                at = at.map(|at| at + steps);
+            }
             0 => {
                 cursor.seek_first().unwrap();
                 at = Some(0);

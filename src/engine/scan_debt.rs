@@ -1,0 +1,85 @@
+//! What scans pay for: work that is not due, but makes every further seek cheaper.
+//!
+//! Each seek looks into the active memtable and into every section of level 0, on top of the levels
+//! that it must look into anyway. When seeks have lost enough by that, what they lost it on goes
+//! down: the active generation is sealed, and level 0 compacted. What is moved is a tenth of what it
+//! is merged with, or more, so the bytes written stay bounded however many seeks there are.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::db::Db;
+use crate::base::{Level, Result};
+use crate::mem::epoch;
+use crate::version::Version;
+
+/// What one more place to look costs a seek and the walk behind it, about.
+const SEEK_NS: u64 = 250;
+/// Fewer seeks pay for nothing.
+const SEEKS_MIN: u64 = 4096;
+/// Bytes that compaction moves for each ns that seeks have lost. More than a thread can move in that
+/// time: most often one has nothing else to do, and the seeks to come gain as well.
+const BYTES_PER_NS: u64 = 4;
+/// Less in the active memtable is looked through as fast as anything.
+const ACTIVE_BYTES_MIN: u64 = 256 << 10;
+/// Iterators that one thread opens between two wakes of the workers, which look at this then.
+pub(super) const WAKE_EVERY: u64 = 4096;
+
+impl Db {
+    /// Seeks of iterators so far, about: the first of each, and most of the others.
+    pub(super) fn seeks(&self) -> u64 {
+        self.counters.iterators.get() + self.counters.reseeks.get()
+    }
+
+    /// Whether seeks have paid for compacting level 0 though it is not due.
+    pub(super) fn scans_paid(&self, version: &Version) -> bool {
+        let places =
+            version.level0_sections_max() as u64 + u64::from(!self.is_active_small(version));
+        let now = self.seeks();
+        if places == 0 {
+            self.jobs.paid_at.store(now, Ordering::Relaxed);
+            return false;
+        }
+        let seeks = now.saturating_sub(self.jobs.paid_at.load(Ordering::Relaxed));
+        let bytes: u64 = version.stats().iter().map(|level| level.bytes).sum();
+        let lost_ns = seeks.saturating_mul(places * SEEK_NS);
+        seeks >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= bytes
+    }
+
+    /// What was paid for is done.
+    pub(super) fn spend_seeks(&self) {
+        self.jobs.paid_at.store(self.seeks(), Ordering::Relaxed);
+    }
+
+    /// As a worker: seals the active generation if seeks have paid for it, so that it is flushed and
+    /// compacted. Waits for nothing.
+    pub(super) fn seal_for_scans(&self) -> Result<bool> {
+        let version = self.version();
+        if self.is_active_small(&version) || !self.scans_paid(&version) {
+            return Ok(false);
+        }
+        self.prepare_next()?;
+        let guard = epoch::pin();
+        let active = Arc::clone(&self.state.load(&guard).active);
+        let tail = active.memtable.tail();
+        // False or unsealed if there is no room for a successor, or somebody writes just now.
+        let sealed = self.seal(&active, tail, &guard)? && active.memtable.sealed_at().is_some();
+        self.advance(&guard);
+        Ok(sealed)
+    }
+
+    /// Whether the active generation has too little to be merged with the tables: with what waits in
+    /// level 0 less than a tenth of them.
+    fn is_active_small(&self, version: &Version) -> bool {
+        let guard = epoch::pin();
+        let state = self.state.load(&guard);
+        let Some(base) = state.active.memtable.base() else { return true };
+        let active = self.visible().0.saturating_sub(base.0);
+        let levels = version.stats();
+        let above = levels[usize::from(Level(0).0)].bytes;
+        let below: u64 = levels.iter().skip(1).map(|level| level.bytes).sum();
+        active < ACTIVE_BYTES_MIN
+            || !state.sealed.is_empty()
+            || (active + above).saturating_mul(self.level_sizes().multiplier) < below
+    }
+}

@@ -1,0 +1,136 @@
+//! Scans that pack entries, against scans step by step.
+
+use std::sync::Arc;
+
+use super::machine::{BUFFER, Machine, put};
+use crate::base::options::OpenOptions;
+use crate::base::{KeyspaceId, Packed};
+use crate::engine::{Db, Iter, ReadOptions, SeekHow};
+use crate::vfs::sim::SimFs;
+
+const KEYS: u64 = 400;
+const DEFAULT: KeyspaceId = KeyspaceId::DEFAULT;
+
+/// Numbers that look drawn by lot.
+struct Lot(u64);
+
+impl Lot {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % n
+    }
+}
+
+/// Keys of many lengths, some of which are beginnings of others.
+fn key(number: u64) -> String {
+    match number % 5 {
+        0 => format!("a{:03}", number / 5),
+        1 => format!("a{:03}{}", number / 5, "b".repeat(14)),
+        2 => format!("a{:03}{}", number / 5, "b".repeat(60)),
+        3 => format!("a{:03}\0", number / 5),
+        _ => format!("c{number:016}"),
+    }
+}
+
+fn write(db: &Db, lot: &mut Lot, count: u64) {
+    for _ in 0..count {
+        let key = key(lot.below(KEYS));
+        if lot.below(10) < 3 {
+            db.delete(DEFAULT, key.as_bytes(), &BUFFER).unwrap();
+        } else {
+            let value = "v".repeat(usize::try_from(lot.below(300)).unwrap());
+            put(db, &key, &value, &BUFFER).unwrap();
+        }
+    }
+}
+
+/// Old entries at the bottom, newer ones in level 0 and in memory.
+fn mixed(lot: &mut Lot, layers: u64) -> (Machine, Arc<Db>) {
+    let options = OpenOptions { write_buffer_bytes: 256 << 10, ..OpenOptions::default() };
+    let machine = Machine::with(SimFs::new(), options);
+    let db = machine.open().unwrap();
+    write(&db, lot, 1500);
+    db.compact(DEFAULT, None, None, 0).unwrap();
+    for layer in 0..layers {
+        write(&db, lot, 200);
+        if layer + 1 < layers {
+            db.flush().unwrap();
+        }
+    }
+    (machine, db)
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn unpack(mut bytes: &[u8], into: &mut Pairs) {
+    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
+        let len = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+        let (key, rest) = rest.split_at(len(0));
+        let (value, rest) = rest.split_at(len(4));
+        into.push((key.to_vec(), value.to_vec()));
+        bytes = rest;
+    }
+}
+
+/// Everything from here on; with `lot` in pages of any size with single steps in between.
+fn walk(iter: &mut Iter, mut lot: Option<&mut Lot>) -> (Pairs, usize) {
+    let (mut pairs, mut packed) = (Vec::new(), 0);
+    loop {
+        if let Some(lot) = lot.as_mut() {
+            let mut room = vec![0; usize::try_from(lot.below(2000)).unwrap()];
+            let mut page = Packed::new(&mut room, usize::try_from(lot.below(12)).unwrap());
+            iter.pack_plain(&mut page).unwrap();
+            packed += page.entries();
+            let used = page.used();
+            unpack(&room[..used], &mut pairs);
+        }
+        if !iter.next().unwrap() {
+            return (pairs, packed);
+        }
+        pairs.push((iter.key().to_vec(), iter.value().to_vec()));
+    }
+}
+
+#[test]
+fn packing_entries_shows_what_single_steps_show() {
+    let mut packed = 0;
+    for seed in 0..30 {
+        let mut lot = Lot(seed);
+        let (_machine, db) = mixed(&mut lot, 1 + seed % 4);
+        for _ in 0..10 {
+            let options = ReadOptions::default();
+            let (lo, hi) = (key(lot.below(KEYS)), key(lot.below(KEYS)));
+            let lo = (lot.below(2) == 0).then_some(lo.as_bytes());
+            let hi = (lot.below(2) == 0).then_some(hi.as_bytes());
+            let mut steps = db.iter(DEFAULT, &options, lo, hi).unwrap();
+            let mut pages = db.iter(DEFAULT, &options, lo, hi).unwrap();
+            let from = key(lot.below(KEYS));
+            let found = steps.seek(SeekHow::Ge, from.as_bytes()).unwrap();
+            assert_eq!(pages.seek(SeekHow::Ge, from.as_bytes()).unwrap(), found);
+
+            let (expected, _) = walk(&mut steps, None);
+            let (shown, easy) = walk(&mut pages, Some(&mut lot));
+            assert_eq!(shown, expected, "seed {seed}, from {from:?} in {lo:?} to {hi:?}");
+            packed += easy;
+
+            // It stands where it says: back from the end all entries come again.
+            let mut back = Vec::new();
+            while back.len() < expected.len() && pages.prev().unwrap() {
+                back.push((pages.key().to_vec(), pages.value().to_vec()));
+            }
+            back.reverse();
+            assert_eq!(back, expected);
+        }
+    }
+    assert!(packed > 1_000, "the short way was hardly taken: {packed}");
+}
+
+#[test]
+fn an_iterator_that_stands_nowhere_packs_nothing() {
+    let (_machine, db) = mixed(&mut Lot(1), 1);
+    let mut iter = db.iter(DEFAULT, &ReadOptions::default(), None, None).unwrap();
+    let mut room = [0; 100];
+    let mut page = Packed::new(&mut room, 5);
+    iter.pack_plain(&mut page).unwrap();
+    assert_eq!((page.entries(), page.used()), (0, 0));
+}

@@ -1,0 +1,66 @@
+//! What scans pay for.
+
+use std::sync::Arc;
+
+use super::machine::{BUFFER, Machine, put, scan};
+use crate::base::KeyspaceId;
+use crate::base::options::OpenOptions;
+use crate::engine::{Db, ReadOptions};
+use crate::vfs::sim::SimFs;
+
+/// A database with room for a thousand entries in memory.
+fn open() -> (Machine, Arc<Db>) {
+    let options = OpenOptions { write_buffer_bytes: 512 << 10, ..OpenOptions::default() };
+    let machine = Machine::with(SimFs::new(), options);
+    let db = machine.open().unwrap();
+    (machine, db)
+}
+
+fn fill(db: &Db, entries: usize, round: usize) {
+    for i in 0..entries {
+        let value = format!("{round}.{}", "x".repeat(1000));
+        put(db, &format!("key{i:04}"), &value, &BUFFER).unwrap();
+    }
+}
+
+fn open_iterators(db: &Arc<Db>, count: usize) {
+    for _ in 0..count {
+        db.iter(KeyspaceId::DEFAULT, &ReadOptions::default(), None, None).unwrap();
+    }
+}
+
+#[test]
+fn many_seeks_bring_down_what_each_of_them_must_look_into() {
+    let (machine, db) = open();
+    fill(&db, 300, 0);
+    db.flush().unwrap();
+    fill(&db, 300, 1);
+    let before = scan(&db);
+
+    open_iterators(&db, 1000);
+    machine.settle();
+    assert_eq!(db.stat("active_entries").unwrap(), 300, "too few have paid");
+    assert_eq!(db.stat("level0_sections").unwrap(), 1);
+
+    open_iterators(&db, 4000);
+    machine.settle();
+    assert_eq!(db.stat("active_entries").unwrap(), 0);
+    assert_eq!(db.stat("level0_sections").unwrap(), 0);
+    assert_eq!(scan(&db), before);
+}
+
+#[test]
+fn a_few_entries_in_memory_stay_there_however_many_seeks_there_are() {
+    let (machine, db) = open();
+    fill(&db, 300, 0);
+    db.flush().unwrap();
+    open_iterators(&db, 5000);
+    machine.settle();
+    assert_eq!(db.stat("level0_sections").unwrap(), 0);
+
+    fill(&db, 30, 1);
+    open_iterators(&db, 50_000);
+    machine.settle();
+
+    assert_eq!(db.stat("active_entries").unwrap(), 30);
+}

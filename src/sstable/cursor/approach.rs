@@ -1,0 +1,84 @@
+//! A seek in stages, so that what several cursors need next comes into the cache together.
+
+use super::{Block, Section, Source, Visited, Walk};
+use crate::base::cursor::APPROACH_DISK;
+use crate::sstable::index::Window;
+
+/// How far a seek in stages has come.
+#[derive(Clone, Copy)]
+pub(super) enum Approach {
+    None,
+    Window(Window),
+    Block(usize),
+    /// The block and the number of entries in it that come before.
+    Entry(usize, usize),
+}
+
+impl Walk {
+    /// See [`crate::base::Cursor::approach`].
+    pub(super) fn approach(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        (key, number): (&[u8], u64),
+        stage: u32,
+    ) {
+        self.approach = match (stage, self.approach) {
+            (0, _) => {
+                self.positioned = false;
+                Approach::Window(section.index.window(key))
+            }
+            (1, Approach::Window(window)) => {
+                let i = section.index.seek_in(window, key, number);
+                section.prefetch_slot(i);
+                Approach::Block(i)
+            }
+            (2, Approach::Block(i)) => {
+                if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
+                    self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
+                    if let Some((_, pin)) = &self.ahead {
+                        Block::prefetch_search(pin, section.spots.is_none());
+                    }
+                }
+                Approach::Block(i)
+            }
+            (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
+            (APPROACH_DISK, Approach::Block(i)) if self.lacks(section, i) => {
+                self.ahead = section.read_now(source, i, self.keep).map(|pin| (i, pin));
+                Approach::Block(i)
+            }
+            (_, approach) => approach,
+        };
+    }
+
+    /// Whether a visit of block `i`, if there is one, must read it.
+    pub(super) fn lacks(&self, section: &Section, i: usize) -> bool {
+        self.visited.as_ref().is_none_or(|visited| visited.i != i)
+            && self.ahead.as_ref().is_none_or(|(at, _)| *at != i)
+            && i < section.index.len()
+    }
+
+    /// The last stage, if block `i` is in memory.
+    fn approach_entry(
+        &mut self,
+        section: &Section,
+        source: &Source,
+        i: usize,
+        (key, number): (&[u8], u64),
+    ) -> Approach {
+        let is_here = self.visited.as_ref().is_some_and(|visited| visited.i == i);
+        let is_ahead = self.ahead.as_ref().is_some_and(|(at, _)| *at == i);
+        if (is_here || is_ahead) && self.visit(section, source, i).is_ok() {
+            let block = self.visited.as_ref().map(Visited::block);
+            let at = block.and_then(|block| {
+                let at = block.lower_bound(key, number)?;
+                block.prefetch_entry(at, 8);
+                Some(at)
+            });
+            if let Some(at) = at {
+                return Approach::Entry(i, at);
+            }
+        }
+        Approach::Block(i)
+    }
+}
