@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::epoch;
-use super::{Budget, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork};
+use super::{
+    Budget, Counter, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork,
+};
 
 /// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
@@ -293,4 +295,17 @@ fn budget_is_never_exceeded_by_takers() {
     assert!(!budget.try_take(1001));
     assert!(budget.try_take(1000));
     assert!(!budget.try_take(u64::MAX));
+}
+
+#[test]
+fn counters_lose_nothing_of_more_threads_than_they_have_shards() {
+    let counter = Counter::default();
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| (0..1000).map(|_| counter.add(1)).max());
+            }
+        });
+    }
+    assert_eq!(counter.get(), 60_000);
 }
