@@ -11,6 +11,7 @@ pub(crate) mod fork;
 mod budget;
 pub(crate) mod counter;
 mod garbage;
+mod held;
 mod lines;
 #[cfg(not(all(feature = "node-heap", not(loom))))]
 mod no_nodes;
@@ -33,6 +34,7 @@ pub(crate) use budget::Budget;
 pub(crate) use counter::Counter;
 pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
+pub(crate) use held::Held;
 pub(crate) use lines::{LINE_BYTES, Line, Lines};
 #[cfg(not(all(feature = "node-heap", not(loom))))]
 pub(crate) use no_nodes::{NodeHeap, NodePool};

@@ -15,6 +15,7 @@ mod ahead;
 mod block;
 mod builder;
 mod cursor;
+mod encode;
 mod filter;
 mod format;
 #[allow(
