@@ -22,8 +22,9 @@ use crate::merge::{MergeCursor, Retain};
 use crate::version::{LevelCursor, Run, Section, Tables};
 use crate::vfs::Dir;
 
-/// Entries between two looks at the cancel flag and at other work.
+/// Entries, or bytes of them, between two looks at the cancel flag and at other work.
 const CHECK_ENTRIES: u64 = 256;
+const CHECK_BYTES: usize = 512 << 10;
 
 /// What a job needs of the engine.
 pub(crate) struct Context<'a> {
@@ -45,7 +46,7 @@ pub(crate) struct Context<'a> {
     pub(crate) cancelled: &'a AtomicBool,
     /// Told how many bytes were written since the last time; may wait, to keep to a rate.
     pub(crate) throttle: &'a dyn Fn(u64),
-    /// Called every few hundred entries, for what cannot wait until the job is done.
+    /// Called every few hundred entries or KiB, for what cannot wait until the job is done.
     pub(crate) between: &'a dyn Fn(),
 }
 
@@ -139,10 +140,12 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
     let (levels, level) = (job.levels(), job.output_level());
     let mut retain = Retain::new(context.snapshots, context.horizon, false);
     let mut inputs = MergeCursor::new(cursors(job)?);
-    let (mut read, mut written) = (0, 0);
+    let (mut read, mut written, mut bytes) = (0, 0, 0);
     inputs.seek_first()?;
     while let Some(entry) = inputs.entry() {
-        if read % CHECK_ENTRIES == 0 {
+        bytes += entry.value.len();
+        if read % CHECK_ENTRIES == 0 || bytes > CHECK_BYTES {
+            bytes = 0;
             if context.cancelled.load(Ordering::Relaxed) {
                 return Err(cancelled());
             }

@@ -3,7 +3,7 @@
 use super::{Busy, PickOptions};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::{KeyspaceId, Level};
-use crate::version::{Levels, Section, Version};
+use crate::version::{Levels, Load, Section, Version};
 
 /// The urgency at which a level is compacted.
 pub(super) const DUE: u64 = 1000;
@@ -38,8 +38,7 @@ pub(crate) fn scores(version: &Version, busy: &Busy, options: &PickOptions) -> V
 fn permille(levels: &Levels, level: Level, busy: &Busy, options: &PickOptions) -> u64 {
     let idle = || levels.sections(level).iter().filter(|section| !busy.holds(section));
     if level == Level(0) {
-        let bytes = idle().map(|section| section.meta().bytes).sum();
-        return options.sizes.level0_permille(idle().count(), bytes);
+        return options.sizes.level0_permille(Load::of(idle()));
     }
     let targets = options.sizes.targets(&levels.level_bytes());
     let target = targets.bytes[usize::from(level.0)];

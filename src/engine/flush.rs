@@ -17,8 +17,9 @@ use crate::mem::epoch;
 use crate::merge::Retain;
 use crate::sstable::TableBuilder;
 
-/// Entries between two looks at what writers need.
+/// Entries, or bytes of table, between two looks at what writers need.
 const CHECK_ENTRIES: u64 = 256;
+const CHECK_BYTES: u64 = 512 << 10;
 
 impl Db {
     /// Moves everything that is visible now into tables, and returns when it is there.
@@ -163,14 +164,16 @@ impl Db {
                 let mut cursor = source.cursor(id, end)?;
                 cursor.seek_first()?;
                 let mut unpaid = builder.file_bytes_so_far();
-                let mut read = 0_u64;
+                let (mut read, mut looked) = (0_u64, unpaid);
                 while let Some(entry) = cursor.entry() {
                     read += 1;
-                    if read % CHECK_ENTRIES == 0 {
+                    let so_far = builder.file_bytes_so_far();
+                    if read % CHECK_ENTRIES == 0 || so_far > looked + CHECK_BYTES {
+                        looked = so_far;
                         self.between_entries();
                     }
                     if retain.keep(&entry) {
-                        builder.add(&entry)?;
+                        builder.add_holding(&entry, || cursor.hold_value())?;
                     }
                     let bytes = builder.file_bytes_so_far();
                     if bytes > unpaid + (1 << 20) {

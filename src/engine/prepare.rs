@@ -174,12 +174,20 @@ impl Db {
                 let _ = self.dir.remove(&name);
             })?;
         if let Some(map) = segment.map() {
+            let ahead = if self.prefers_calls() { 0 } else { ahead };
             map.populate(0, SEGMENT_HEAD_BYTES + ahead);
         }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
         generation.touched.store(ahead, Ordering::Relaxed);
         Ok(generation)
+    }
+
+    /// Whether the log is written by calls at present, though it is mapped: the values are long.
+    fn prefers_calls(&self) -> bool {
+        let guard = epoch::pin();
+        let active = &self.state.load(&guard).active;
+        active.segment.as_ref().is_some_and(|segment| segment.prefers_calls())
     }
 
     fn wants_mapped(&self) -> bool {
@@ -296,9 +304,10 @@ impl Db {
         let to = active.populated.load(Ordering::Relaxed).min(active.memtable.capacity_bytes());
         let from = active.touched.fetch_max(to, Ordering::Relaxed);
         active.memtable.populate(from.max(1), to);
-        if let Some(map) = active.segment.as_ref().and_then(|segment| segment.map()) {
+        let Some(segment) = &active.segment else { return true };
+        if let Some(map) = segment.map() {
             let header = SEGMENT_HEAD_BYTES;
-            if from < to {
+            if from < to && !segment.prefers_calls() {
                 map.populate(header + from, header + to);
             }
             let behind = visible.0.saturating_sub(active.base().0);

@@ -108,7 +108,7 @@ impl Db {
     pub(super) fn update_stall(&self) {
         let guard = epoch::pin();
         let state = self.state.load(&guard);
-        let sections = state.version.level0_sections_max() as u64;
+        let sections = state.version.level0_load_max() as u64;
         let owed = state.version.debt_bytes(&self.level_sizes());
         drop(guard);
         let buffers = self.env.buffers.limit();

@@ -11,6 +11,7 @@ pub(crate) mod fork;
 mod budget;
 pub(crate) mod counter;
 mod garbage;
+mod held;
 mod lines;
 mod parking;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
@@ -29,6 +30,7 @@ pub(crate) use budget::Budget;
 pub(crate) use counter::Counter;
 pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
+pub(crate) use held::Held;
 pub(crate) use lines::{LINE_BYTES, Line, Lines};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::{prefetch, prefetch_record, prefetch_to_write};

@@ -1,4 +1,4 @@
-//! A decoded data block: how it is laid out, built and searched.
+//! A decoded data block: how it is laid out and searched. `encode` builds it.
 //!
 //! ```text
 //! u32 entries | u16 prefix length | u8 flags | u8 0 | u64 base number
@@ -17,122 +17,28 @@
 
 use std::cmp::Ordering;
 
-use crate::base::coding::{Put, align8, u32_of};
-use crate::base::{Entry, Kind};
+use crate::base::Kind;
+use crate::base::coding::align8;
 
 use super::format::{u16_at, u32_at, u64_at};
 use crate::mem::prefetch;
 
-const HEADER_BYTES: usize = 16;
-const FLAG_WIDE_PLACES: u8 = 1;
+pub(super) const HEADER_BYTES: usize = 16;
+pub(super) const FLAG_WIDE_PLACES: u8 = 1;
 /// In memory only: heads follow the places. See [`add_heads`].
 const FLAG_HEADS: u8 = 2;
 const HEAD_BYTES: usize = 4;
 /// Where places and heads of a page of entries of 100 bytes lie.
 const TAIL_BYTES: usize = 256;
 /// Places beyond this do not fit a u16.
-const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
+pub(super) const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
 
 const TAG_KIND: u8 = 0b0000_0111;
-const TAG_EXPIRY: u8 = 0b0000_1000;
-const TAG_WIDE: u8 = 0b0001_0000;
+pub(super) const TAG_EXPIRY: u8 = 0b0000_1000;
+pub(super) const TAG_WIDE: u8 = 0b0001_0000;
 // 0b0010_0000 is kept for "the value is a blob pointer"; the other two bits are 0.
-const SHORT_HEAD_BYTES: usize = 8;
-const WIDE_HEAD_BYTES: usize = 16;
-
-/// Bytes that one entry takes in a block with a common prefix of `prefix` bytes and base `base`.
-pub(super) fn entry_bytes(entry: &Entry<'_>, prefix: usize, base: u64) -> usize {
-    let head = if is_wide(entry, prefix, base) { WIDE_HEAD_BYTES } else { SHORT_HEAD_BYTES };
-    let expiry = if entry.expiry_ms == 0 { 0 } else { 8 };
-    align8(head + expiry + entry.key.len() - prefix + entry.value.len())
-}
-
-fn is_wide(entry: &Entry<'_>, prefix: usize, base: u64) -> bool {
-    entry.key.len() - prefix > usize::from(u8::MAX)
-        || entry.value.len() > usize::from(u16::MAX)
-        || entry.number - base > u64::from(u32::MAX)
-}
-
-/// Length of a block with a common prefix of `prefix` bytes whose `count` entries take
-/// `entries_bytes`.
-pub(super) fn block_bytes(prefix: usize, entries_bytes: usize, count: usize) -> usize {
-    let entries_end = HEADER_BYTES + align8(prefix) + entries_bytes;
-    entries_end + count * place_bytes(entries_end)
-}
-
-fn place_bytes(entries_end: usize) -> usize {
-    if entries_end > NARROW_BYTES_MAX { 4 } else { 2 }
-}
-
-/// Encodes a block into `out`, which is cleared. `entries` are in internal order, at least one;
-/// all keys share `prefix` bytes; no number is below `base`. `places` receives the offset of each
-/// entry divided by 8.
-pub(super) fn encode<'a>(
-    entries: impl Iterator<Item = Entry<'a>>,
-    prefix: &[u8],
-    base: u64,
-    out: &mut Vec<u8>,
-    places: &mut Vec<u32>,
-) {
-    out.clear();
-    places.clear();
-    out.put_u32(0);
-    out.put_u16(u16_of(prefix.len()));
-    out.put_u16(0);
-    out.put_u64(base);
-    out.extend_from_slice(prefix);
-    pad(out);
-    for entry in entries {
-        places.push(u32_of(out.len() / 8));
-        encode_entry(&entry, prefix.len(), base, out);
-        pad(out);
-    }
-    let wide = place_bytes(out.len()) == 4;
-    for place in places.iter() {
-        if wide {
-            out.put_u32(*place);
-        } else {
-            out.put_u16(u16_of(usize::try_from(*place).unwrap_or(usize::MAX)));
-        }
-    }
-    out[..4].copy_from_slice(&u32_of(places.len()).to_le_bytes());
-    out[6] = if wide { FLAG_WIDE_PLACES } else { 0 };
-}
-
-fn encode_entry(entry: &Entry<'_>, prefix: usize, base: u64, out: &mut Vec<u8>) {
-    let wide = is_wide(entry, prefix, base);
-    let suffix = &entry.key[prefix..];
-    let mut tag = entry.kind as u8;
-    if entry.expiry_ms != 0 {
-        tag |= TAG_EXPIRY;
-    }
-    if wide {
-        out.put_u8(tag | TAG_WIDE);
-        out.put_u8(0);
-        out.put_u16(u16_of(suffix.len()));
-        out.put_u32(u32_of(entry.value.len()));
-        out.put_u64(entry.number - base);
-    } else {
-        out.put_u8(tag);
-        out.put_u8(u16_of(suffix.len()).to_le_bytes()[0]);
-        out.put_u16(u16_of(entry.value.len()));
-        out.put_u32(u32_of(usize::try_from(entry.number - base).unwrap_or(usize::MAX)));
-    }
-    if entry.expiry_ms != 0 {
-        out.put_u64(entry.expiry_ms);
-    }
-    out.extend_from_slice(suffix);
-    out.extend_from_slice(entry.value);
-}
-
-fn pad(out: &mut Vec<u8>) {
-    out.resize(align8(out.len()), 0);
-}
-
-fn u16_of(n: usize) -> u16 {
-    let Ok(n) = u16::try_from(n) else { panic!("length {n} does not fit 16 bits") };
-    n
-}
+pub(super) const SHORT_HEAD_BYTES: usize = 8;
+pub(super) const WIDE_HEAD_BYTES: usize = 16;
 
 /// Puts the *heads* of its entries behind a block, as it stays in memory: the first four bytes of
 /// each key suffix, so that a search touches a few neighbouring lines and then one entry. `room`

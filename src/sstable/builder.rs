@@ -1,6 +1,6 @@
 //! Writes a table file: sections one after the other, each from entries in internal order.
 //!
-//! Memory is one block, the write buffer, and for each distinct key 12 bytes (hash and place) and
+//! Memory is one block, the write buffer (long values may lie elsewhere, held), and for each distinct key 12 bytes (hash and place) and
 //! for each block its separator, whatever the size of the table. One thread at a time. The file
 //! is durable when [`TableBuilder::finish`] returns; its name is the caller's to sync.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::meta::{FileMeta, SectionMeta, TableMeta};
 use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::{Entry, Error, ErrorKind, FileNumber, KeyspaceId, Result};
+use crate::mem::Held;
 use crate::vfs::File;
 
 use super::format::{
@@ -63,10 +64,23 @@ impl TableBuilder {
     /// not live among entries), `Internal` if the order is wrong (T8), `Io` or `NoSpace` if
     /// writing failed.
     pub(crate) fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
+        self.add_holding(entry, || None)
+    }
+
+    /// The same, where `hold` can hold the entry's value: it is asked for if the value is so long
+    /// that this is better than a copy.
+    ///
+    /// # Errors
+    /// As for [`Self::add`].
+    pub(crate) fn add_holding(
+        &mut self,
+        entry: &Entry<'_>,
+        hold: impl FnOnce() -> Option<Held>,
+    ) -> Result<()> {
         self.attempt(|builder| {
             let file_id = builder.identity.file_id;
             let section = builder.current.as_mut().ok_or_else(no_section)?;
-            section.add(entry, file_id, &mut builder.output)
+            section.add(entry, hold, file_id, &mut builder.output)
         })
     }
 

@@ -80,12 +80,13 @@ pub(super) struct Trailer {
     pub(super) encoding: Encoding,
 }
 
-/// Encodes the trailer of the block whose `stored` bytes lie at `offset` of file `file_id`.
+/// Encodes the trailer of the block whose `stored` bytes, in parts, lie at `offset` of file
+/// `file_id`.
 pub(super) fn encode_trailer(
     trailer: Trailer,
     file_id: u64,
     offset: u64,
-    stored: &[u8],
+    stored: &[&[u8]],
 ) -> [u8; TRAILER_BYTES] {
     let mut out = Vec::with_capacity(TRAILER_BYTES);
     out.put_u32(trailer.decoded_bytes);
@@ -126,7 +127,7 @@ pub(super) fn decode_trailer(
     let Some((head, decoded_bytes, found_kind, encoding, zero, sum)) = fields else {
         return TrailerCheck::BadFields("the trailer is short");
     };
-    let expected = block_crc(head, file_id, offset, stored);
+    let expected = block_crc(head, file_id, offset, &[stored]);
     if sum != expected && !crate::base::mutant::mutant("block_crc_ignored") {
         return TrailerCheck::BadCrc(sum, expected);
     }
@@ -150,12 +151,12 @@ pub(super) fn decode_trailer(
 }
 
 /// Over file id, offset, the trailer before the checksum, and the stored bytes.
-fn block_crc(trailer_head: &[u8], file_id: u64, offset: u64, stored: &[u8]) -> u32 {
+fn block_crc(trailer_head: &[u8], file_id: u64, offset: u64, stored: &[&[u8]]) -> u32 {
     let mut place = [0; 24];
     place[..8].copy_from_slice(&file_id.to_le_bytes());
     place[8..16].copy_from_slice(&offset.to_le_bytes());
     place[16..].copy_from_slice(trailer_head);
-    crc(crc(0, &place), stored)
+    stored.iter().fold(crc(0, &place), |sum, part| crc(sum, part))
 }
 
 /// Whose file it is and how it is written.

@@ -11,6 +11,7 @@ mod ahead;
 mod block;
 mod builder;
 mod cursor;
+mod encode;
 mod filter;
 mod format;
 mod hash_index;

@@ -2,6 +2,8 @@
 //!
 //! One thread at a time. After a failed write every later call returns the same error.
 
+use std::io::IoSlice;
+use std::mem::take;
 use std::sync::Arc;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
@@ -9,12 +11,16 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_outpu
 use crate::base::coding::u32_of;
 use crate::base::options::Compression;
 use crate::base::{Error, Result};
+use crate::mem::Held;
 use crate::vfs::File;
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer};
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
+/// the table on the disk. Beginning at once would make the disk's writes small.
+const WRITE_OUT_BYTES: u64 = 4 << 20;
 /// A compressed block must save one part in this many, or decoding it is not worth it.
 const SAVED_PART_MIN: usize = 16;
 
@@ -22,9 +28,14 @@ const SAVED_PART_MIN: usize = 16;
 pub(super) struct Output {
     file: Arc<dyn File>,
     file_id: u64,
-    /// Offset of the first byte in `buffer`.
+    /// Offset of the first byte that was not written.
     written_bytes: u64,
+    /// Up to here the system was asked to write out.
+    leaving_bytes: u64,
     buffer: Vec<u8>,
+    /// Long values that belong between the bytes of `buffer`, each in front of the byte there.
+    held: Vec<(usize, Held)>,
+    held_bytes: usize,
     table: CompressTable,
     compressed: Vec<u8>,
     failure: Option<Error>,
@@ -37,7 +48,10 @@ impl Output {
             file,
             file_id,
             written_bytes: 0,
+            leaving_bytes: 0,
             buffer: Vec::new(),
+            held: Vec::new(),
+            held_bytes: 0,
             table: CompressTable::default(),
             compressed: Vec::new(),
             failure: None,
@@ -46,16 +60,20 @@ impl Output {
 
     /// Where the next byte will lie.
     pub(super) fn position(&self) -> u64 {
-        self.written_bytes + self.buffer.len() as u64
+        self.written_bytes + self.waiting_bytes() as u64
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.buffer.len() + self.held_bytes
     }
 
     /// Appends bytes as they are.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+        if self.waiting_bytes() + bytes.len() > BUFFER_BYTES {
             self.flush()?;
         }
         if bytes.len() >= BUFFER_BYTES {
-            return self.write(bytes);
+            return self.write(&mut [IoSlice::new(bytes)], bytes.len());
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -74,18 +92,44 @@ impl Output {
             Compression::Lz4 => self.compress(decoded),
         };
         // Taken out for as long as it is appended from.
-        let buffer = std::mem::take(&mut self.compressed);
+        let buffer = take(&mut self.compressed);
         let (encoding, stored) = match compressed.and_then(|bytes| buffer.get(..bytes)) {
             Some(bytes) => (Encoding::Lz4, bytes),
             None => (Encoding::Plain, decoded),
         };
         let trailer = Trailer { decoded_bytes: u32_of(decoded.len()), kind: kind as u8, encoding };
-        let trailer: [u8; TRAILER_BYTES] = encode_trailer(trailer, self.file_id, offset, stored);
+        let trailer: [u8; TRAILER_BYTES] = encode_trailer(trailer, self.file_id, offset, &[stored]);
         self.append(stored)?;
         self.append(&trailer)?;
         let stored_bytes = u32_of(stored.len());
         self.compressed = buffer;
         Ok(stored_bytes)
+    }
+
+    /// Appends a block that is not compressed, `head`, `value` and `tail`, with its trailer, and
+    /// returns its length without that. With `held`, which is the value, that is not copied.
+    pub(super) fn block_around(
+        &mut self,
+        kind: BlockKind,
+        [head, value, tail]: [&[u8]; 3],
+        held: Option<Held>,
+    ) -> Result<usize> {
+        let offset = self.position();
+        let bytes = head.len() + value.len() + tail.len();
+        let (decoded_bytes, encoding) = (u32_of(bytes), Encoding::Plain);
+        let trailer = Trailer { decoded_bytes, kind: kind as u8, encoding };
+        let trailer = encode_trailer(trailer, self.file_id, offset, &[head, value, tail]);
+        self.append(head)?;
+        match held {
+            Some(held) => {
+                self.held_bytes += held.bytes().len();
+                self.held.push((self.buffer.len(), held));
+            }
+            None => self.append(value)?,
+        }
+        self.append(tail)?;
+        self.append(&trailer)?;
+        Ok(bytes)
     }
 
     /// Compresses into `self.compressed` and returns the length, if that saves enough.
@@ -108,22 +152,44 @@ impl Output {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer)?;
+        let bytes = self.waiting_bytes();
+        let (mut buffer, mut held) = (take(&mut self.buffer), take(&mut self.held));
+        self.held_bytes = 0;
+        let mut parts = Vec::with_capacity(2 * held.len() + 1);
+        let mut from = 0;
+        for (at, value) in &held {
+            parts.push(IoSlice::new(&buffer[from..*at]));
+            parts.push(IoSlice::new(value.bytes()));
+            from = *at;
+        }
+        parts.push(IoSlice::new(&buffer[from..]));
+        self.write(&mut parts, bytes)?;
         buffer.clear();
-        self.buffer = buffer;
+        held.clear();
+        (self.buffer, self.held) = (buffer, held);
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes `parts`, which are `bytes` long together.
+    fn write(&mut self, parts: &mut [IoSlice<'_>], bytes: usize) -> Result<()> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        if let Err(error) = self.file.write_at(bytes, self.written_bytes) {
+        let written = match parts {
+            [only] => self.file.write_at(only, self.written_bytes),
+            parts => self.file.write_gathered(parts, self.written_bytes),
+        };
+        if let Err(error) = written {
             self.failure = Some(error.clone());
             return Err(error);
         }
-        self.written_bytes += bytes.len() as u64;
+        self.written_bytes += bytes as u64;
+        // The last page is written to again.
+        let whole = self.written_bytes & !4095;
+        if whole - self.leaving_bytes >= WRITE_OUT_BYTES {
+            self.file.start_write_out(self.leaving_bytes, whole);
+            self.leaving_bytes = whole;
+        }
         Ok(())
     }
 }

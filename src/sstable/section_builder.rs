@@ -12,8 +12,9 @@ use crate::base::meta::SectionMeta;
 use crate::base::mutant::mutant;
 use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Kind, Result};
+use crate::mem::Held;
 
-use super::block;
+use super::encode;
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace};
 use super::hash_index::{HashIndex, PLACE_BITS_MAX};
@@ -21,6 +22,10 @@ use super::index::{IndexBuilder, shared};
 use super::output::Output;
 use super::properties::{self, BLOCK_BYTES_RANGE, Properties};
 use super::section::hash_of;
+
+/// Values from this length on are written from where they are, if they can be held. Less in tests,
+/// whose crashes and faults shall meet such writes.
+const HELD_BYTES_MIN: usize = if cfg!(test) { 1024 } else { 4096 };
 
 /// The section that is being written.
 pub(super) struct SectionBuilder {
@@ -43,6 +48,8 @@ pub(super) struct SectionBuilder {
     /// The encoded block and the places of its entries, kept for their memory.
     encoded: Vec<u8>,
     places: Vec<u32>,
+    /// What lies behind the value of a block of one entry, whose front is in `encoded`.
+    tail: Vec<u8>,
     /// Which entries of the block, by index, are the newest of their keys.
     newest: Vec<usize>,
 }
@@ -69,7 +76,7 @@ struct Shape {
 impl Shape {
     /// Length of the encoded block with `count` entries.
     fn block_bytes(&self, count: usize) -> usize {
-        if count == 0 { 0 } else { block::block_bytes(self.prefix, self.entries_bytes, count) }
+        if count == 0 { 0 } else { encode::block_bytes(self.prefix, self.entries_bytes, count) }
     }
 }
 
@@ -120,6 +127,7 @@ impl SectionBuilder {
             places_fit: true,
             encoded: Vec::new(),
             places: Vec::new(),
+            tail: Vec::new(),
             newest: Vec::new(),
         }
     }
@@ -129,10 +137,11 @@ impl SectionBuilder {
         self.pending.encoded_bytes()
     }
 
-    /// Adds the next entry; see [`super::TableBuilder::add`].
+    /// Adds the next entry; see [`super::TableBuilder::add_holding`].
     pub(super) fn add(
         &mut self,
         entry: &Entry<'_>,
+        hold: impl FnOnce() -> Option<Held>,
         file_id: u64,
         output: &mut Output,
     ) -> Result<()> {
@@ -160,7 +169,7 @@ impl SectionBuilder {
         self.note_last(entry);
         let empty = self.pending.entries.is_empty();
         if empty && self.pending.with(entry).block_bytes(1) > self.page_bytes {
-            return self.write_alone(entry, output);
+            return self.write_alone(entry, hold, output);
         }
         self.pending.push(entry);
         Ok(())
@@ -261,17 +270,32 @@ impl SectionBuilder {
     }
 
     /// Writes one entry, longer than a page, as a block of its own.
-    fn write_alone(&mut self, entry: &Entry<'_>, output: &mut Output) -> Result<()> {
-        let (encoded, places) = (&mut self.encoded, &mut self.places);
-        block::encode(std::iter::once(*entry), entry.key, entry.number, encoded, places);
-        self.write_encoded(output)
+    fn write_alone(
+        &mut self,
+        entry: &Entry<'_>,
+        hold: impl FnOnce() -> Option<Held>,
+        output: &mut Output,
+    ) -> Result<()> {
+        if self.options.compression != Compression::None {
+            let (encoded, places) = (&mut self.encoded, &mut self.places);
+            encode::encode(std::iter::once(*entry), entry.key, entry.number, encoded, places);
+            return self.write_encoded(output);
+        }
+        let offset = output.position() - self.begin;
+        let place = encode::encode_around(entry, &mut self.encoded, &mut self.tail);
+        self.places.clear();
+        self.places.push(place);
+        let held = if entry.value.len() >= HELD_BYTES_MIN { hold() } else { None };
+        let parts = [&self.encoded, entry.value, &self.tail];
+        let stored = output.block_around(BlockKind::Data, parts, held)?;
+        self.note_written(offset, stored)
     }
 
     fn write_pending(&mut self, output: &mut Output) -> Result<()> {
         let pending = &self.pending;
         let prefix = pending.first_key().get(..pending.shape.prefix).unwrap_or_default();
         let (encoded, places) = (&mut self.encoded, &mut self.places);
-        block::encode(pending.iter(), prefix, pending.shape.base, encoded, places);
+        encode::encode(pending.iter(), prefix, pending.shape.base, encoded, places);
         debug_assert_eq!(encoded.len(), pending.encoded_bytes());
         self.write_encoded(output)
     }
@@ -279,19 +303,26 @@ impl SectionBuilder {
     /// Writes the encoded block and clears what was pending.
     fn write_encoded(&mut self, output: &mut Output) -> Result<()> {
         let offset = output.position() - self.begin;
-        let first_page = self.pages;
         output.block(BlockKind::Data, &self.encoded, self.options.compression)?;
+        self.note_written(offset, self.encoded.len())?;
+        if self.encoded.capacity() > 8 * self.page_bytes {
+            self.encoded = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// A block of `decoded` bytes was written at `offset`: counts its pages, says where its keys
+    /// are, and clears what was pending.
+    fn note_written(&mut self, offset: u64, decoded: usize) -> Result<()> {
+        let first_page = self.pages;
         self.unindexed = Some((offset, first_page));
-        let pages = u32_of(self.encoded.len().div_ceil(self.page_bytes));
+        let pages = u32_of(decoded.div_ceil(self.page_bytes));
         let Some(after) = self.pages.checked_add(pages) else {
             return Err(Error::unsupported("a table section is longer than 2^32 blocks"));
         };
         self.pages = after;
         self.place_keys(first_page);
         self.pending.clear();
-        if self.encoded.capacity() > 8 * self.page_bytes {
-            self.encoded = Vec::new();
-        }
         Ok(())
     }
 
@@ -320,15 +351,15 @@ impl Pending {
     fn with(&self, entry: &Entry<'_>) -> Shape {
         if self.entries.is_empty() {
             let (prefix, base) = (entry.key.len(), entry.number);
-            return Shape { prefix, base, entries_bytes: block::entry_bytes(entry, prefix, base) };
+            return Shape { prefix, base, entries_bytes: encode::entry_bytes(entry, prefix, base) };
         }
         let prefix = shared(self.first_key(), entry.key).min(self.shape.prefix);
         let base = self.shape.base.min(entry.number);
         let entries_bytes = if (prefix, base) == (self.shape.prefix, self.shape.base) {
-            self.shape.entries_bytes + block::entry_bytes(entry, prefix, base)
+            self.shape.entries_bytes + encode::entry_bytes(entry, prefix, base)
         } else {
             let all = self.iter().chain(std::iter::once(*entry));
-            all.map(|entry| block::entry_bytes(&entry, prefix, base)).sum()
+            all.map(|entry| encode::entry_bytes(&entry, prefix, base)).sum()
         };
         Shape { prefix, base, entries_bytes }
     }

@@ -10,6 +10,37 @@ use crate::base::meta::SectionMeta;
 use crate::base::{Error, FileNumber, KeyspaceId, Level, Result, filename};
 use crate::sstable::{PointReader, Table};
 
+/// Entries of this mean length cost more to copy than to look for in several more tables, and more
+/// to rewrite: sections of them
+const HEAVY_ENTRY_BYTES: u64 = 2048;
+/// count for one such part of a section in level 0, and of its bytes.
+const HEAVY_PARTS: usize = 4;
+
+/// What some sections of level 0 cost their readers, against what compacting them costs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Load {
+    /// As so many sections of small entries, rounded up.
+    pub(crate) sections: usize,
+    /// As so many bytes of them.
+    pub(crate) bytes: u64,
+}
+
+impl Load {
+    /// Of these sections.
+    pub(crate) fn of<'a>(sections: impl Iterator<Item = &'a Section>) -> Self {
+        let (mut parts, mut bytes) = (0, 0);
+        for section in sections {
+            let meta = section.meta();
+            if meta.raw_bytes >= meta.entries.saturating_mul(HEAVY_ENTRY_BYTES) {
+                (parts, bytes) = (parts + 1, bytes + meta.bytes / HEAVY_PARTS as u64);
+            } else {
+                (parts, bytes) = (parts + HEAVY_PARTS, bytes + meta.bytes);
+            }
+        }
+        Self { sections: parts.div_ceil(HEAVY_PARTS), bytes }
+    }
+}
+
 /// One keyspace's part of one table, in use. A clone is a counted reference.
 #[derive(Clone)]
 pub(crate) struct Section {

@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub(crate) use any_cursor::AnyCursor;
 pub(crate) use level::Run;
 pub(crate) use level_cursor::LevelCursor;
-pub(crate) use levels::{Levels, Section};
+pub(crate) use levels::{Levels, Load, Section};
 pub(crate) use plan::Plan;
 pub(crate) use sizes::LevelSizes;
 pub(crate) use tables::Tables;
@@ -191,6 +191,12 @@ impl Version {
     /// The most sections that one keyspace has in level 0: what a read in it must look through.
     pub(crate) fn level0_sections_max(&self) -> usize {
         self.keyspaces.iter().map(|levels| levels.sections(Level(0)).len()).max().unwrap_or(0)
+    }
+
+    /// The largest load of one keyspace's level 0: what writers are held back by.
+    pub(crate) fn level0_load_max(&self) -> usize {
+        let load = |levels: &Arc<Levels>| Load::of(levels.sections(Level(0)).iter()).sections;
+        self.keyspaces.iter().map(load).max().unwrap_or(0)
     }
 
     /// Estimated bytes that compaction has to move until no level is over its size.

@@ -4,7 +4,7 @@
 //! below. Level 0 is compacted into the *base level*, the highest level that has a size this way;
 //! a small keyspace uses only level 0 and the last. Space amplification is then about 1.1.
 
-use super::Levels;
+use super::{Levels, Load};
 use crate::base::Level;
 use crate::base::limits::LEVEL_COUNT;
 
@@ -15,7 +15,7 @@ pub(crate) struct LevelSizes {
     pub(crate) base_bytes: u64,
     /// How much larger each level is than the one above, at least 2. Default: 10.
     pub(crate) multiplier: u64,
-    /// Sections of a keyspace in level 0 that start a compaction, if they have `level0_bytes`
+    /// Sections of a keyspace in level 0, as [`Load`] counts them, that start a compaction, if they have `level0_bytes`
     /// together or are [`FULL`] times as many. Default: 4.
     pub(crate) level0_sections: usize,
     /// Fewer bytes in level 0 are not worth a compaction for their number alone. Default: 0.
@@ -64,8 +64,9 @@ impl LevelSizes {
         Targets { base: level_of(base), bytes }
     }
 
-    /// How full level 0 is with so many sections and bytes, in thousandths: at 1000 it is due.
-    pub(crate) fn level0_permille(&self, sections: usize, bytes: u64) -> u64 {
+    /// How full level 0 is with such a load, in thousandths: at 1000 it is due.
+    pub(crate) fn level0_permille(&self, load: Load) -> u64 {
+        let Load { sections, bytes } = load;
         let most = self.level0_sections.max(1);
         let by_number = (sections * 1000 / most) as u64;
         if bytes >= self.level0_bytes || sections >= FULL * most {
@@ -79,7 +80,8 @@ impl LevelSizes {
     pub(crate) fn debt_bytes(&self, levels: &Levels) -> u64 {
         let level_bytes = levels.level_bytes();
         let targets = self.targets(&level_bytes);
-        let due = self.level0_permille(levels.sections(Level(0)).len(), level_bytes[0]) >= 1000;
+        let load = Load::of(levels.sections(Level(0)).iter());
+        let due = self.level0_permille(load) >= 1000;
         let level0 = if due { level_bytes[0] } else { 0 };
         let over = level_bytes.iter().zip(&targets.bytes).skip(1);
         over.fold(level0, |sum, (have, want)| sum + have.saturating_sub(*want))

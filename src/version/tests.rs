@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::testing::{Store, first_edit, keyspace};
-use super::{LevelSizes, Version};
+use super::{LevelSizes, Load, Version};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::{Cursor, ErrorKind, FileNumber, KeyspaceId, Level, Lsn, filename};
 use crate::manifest::{AddedSection, RemovedSection, VersionEdit};
@@ -334,10 +334,11 @@ fn level_sizes_grow_from_the_last_level_up() {
 fn level_0_is_due_when_it_has_sections_and_bytes_enough_or_very_many_sections() {
     let sizes = LevelSizes { level0_sections: 4, level0_bytes: 100, ..LevelSizes::default() };
 
-    assert_eq!(sizes.level0_permille(3, 1000), 750);
-    assert_eq!(sizes.level0_permille(4, 100), 1000);
-    assert_eq!(sizes.level0_permille(7, 99), 999);
-    assert_eq!(sizes.level0_permille(8, 0), 2000);
+    let permille = |sections, bytes| sizes.level0_permille(Load { sections, bytes });
+    assert_eq!(permille(3, 1000), 750);
+    assert_eq!(permille(4, 100), 1000);
+    assert_eq!(permille(7, 99), 999);
+    assert_eq!(permille(8, 0), 2000);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(crate) mod posix;
 #[cfg(test)]
 pub(crate) mod sim;
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -117,6 +117,19 @@ pub(crate) trait File: Send + Sync {
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part
     /// may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+    /// Writes all of `bufs`, one after the other, from `offset` on, as one write where the system
+    /// can. After an error any part may have been written. The slices may be changed.
+    fn write_gathered(&self, bufs: &mut [IoSlice<'_>], mut offset: u64) -> Result<()> {
+        for buf in bufs {
+            self.write_at(buf, offset)?;
+            offset += buf.len() as u64;
+        }
+        Ok(())
+    }
+    /// Asks the system to begin to write `[from, to)` out, so that [`File::sync`] has less to wait
+    /// for. A hint: nothing is durable by it, failure is harmless, and what the range's write-out
+    /// fails with is what the sync then reports.
+    fn start_write_out(&self, _from: u64, _to: u64) {}
     /// Makes content and length durable (fdatasync). Not the name: that is [`Dir::sync`].
     ///
     /// A failure is final: what was not durable before may be gone, and a later success says

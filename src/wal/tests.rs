@@ -8,6 +8,7 @@ mod page;
 mod power;
 mod torn;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
@@ -15,6 +16,8 @@ use crate::base::{Error, ErrorKind, FileNumber, KeyspaceId, Kind, Lsn, Result, f
 use crate::batch::{self, Op};
 use crate::manifest::testing::{MOUNT_ID, MemDir};
 use crate::record::{self, HEADER_BYTES, Header, RecordKind, Successor};
+use crate::vfs::Vfs;
+use crate::vfs::sim::{Effect, Fault, Repeat, SimFs};
 
 const BOOT: u128 = 0x00b0_0700;
 const OTHER_BOOT: u128 = 0x00b0_0701;
@@ -308,6 +311,38 @@ fn what_was_logged_comes_back_over_several_segments() {
             let wanted: Vec<_> = log.places.iter().map(|(n, place)| (*n, place.base)).collect();
             assert_eq!(places, wanted);
             assert_eq!(replayed.outcome.obsolete, []);
+        }
+    }
+}
+
+#[test]
+fn a_long_record_that_a_call_did_not_write_is_stored_all_the_same() {
+    let body: Vec<u8> = (0..40_000_u32).flat_map(u32::to_le_bytes).collect();
+    let header: [u8; HEADER_BYTES] = std::array::from_fn(|i| u8::try_from(i).unwrap() + 1);
+    // Neither call fails, the first, the second, both; and how much the one that fails has done.
+    for failing in 0..4_u64 {
+        for done in [Effect::Nothing, Effect::Bytes(5000), Effect::Everything] {
+            let fs = SimFs::new();
+            let dir = fs.open_dir(Path::new("/db"), true).unwrap();
+            let segment = Segment::prepare(&*dir, spec(10, 200_000), true).unwrap();
+            assert!(!segment.prefers_calls());
+            let at = fs.calls() + u64::from(failing == 2);
+            let mut fault = Fault::fail(at, libc::EIO).with_effect(done);
+            if failing == 3 {
+                fault = fault.repeated(Repeat::SameKind);
+            }
+            if failing > 0 {
+                fs.arm(fault);
+            }
+
+            segment.store_record(64, &header, &body);
+
+            let file = fs.read_file("/db/000010.wal").unwrap();
+            let record = &file[HEAD + 64..HEAD + 64 + HEADER_BYTES + body.len()];
+            assert!(record == [&header[..], &body[..]].concat(), "{failing} {done:?}");
+            assert!(segment.prefers_calls());
+            segment.store_record(0, &header, &[7; 8]);
+            assert!(!segment.prefers_calls());
         }
     }
 }

@@ -27,7 +27,7 @@ fn section(level: u8, file: u64, lo: &str, hi: &str, mib: u64) -> AddedSection {
             entries: 100,
             tombstones: 0,
             bytes: mib * MIB,
-            raw_bytes: mib * MIB,
+            raw_bytes: 10_000,
         },
     }
 }
@@ -60,6 +60,29 @@ fn files(job: &Job) -> Vec<u64> {
 fn picked(version: &Version, busy: &Busy) -> Option<(Vec<u64>, u8, bool, Reason)> {
     let job = pick(version, busy, &options())?;
     Some((files(&job), job.output_level().0, job.is_move(), job.reason()))
+}
+
+#[test]
+fn sections_of_long_values_may_be_four_times_as_many_before_level_0_is_due() {
+    let heavy = |file: u64| {
+        let mut added = section(0, file, "a", "z", 10);
+        added.section.raw_bytes = 2048 * added.section.entries;
+        added
+    };
+    let mut added: Vec<AddedSection> = (1..=12).map(heavy).collect();
+    let before = version(added.clone());
+    assert_eq!((before.level0_sections_max(), before.level0_load_max()), (12, 3));
+    assert!(picked(&before, &Busy::default()).is_none());
+    assert_eq!(before.debt_bytes(&LevelSizes::default()), 0);
+
+    added.push(heavy(13));
+
+    let version = version(added);
+    let (files, level, ..) = picked(&version, &Busy::default()).expect("a job");
+    assert_eq!((files.len(), level), (13, 6));
+    let sizes = LevelSizes { level0_bytes: 40 * MIB, ..LevelSizes::default() };
+    let few = PickOptions { sizes, ..options() };
+    assert!(pick(&version, &Busy::default(), &few).is_none(), "a quarter of 130 MiB is less");
 }
 
 #[test]

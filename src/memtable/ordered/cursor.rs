@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::base::cursor::{STEPS_MAX, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
+use crate::mem::Held;
 
 use super::key::SortKey;
 use super::source::{Source, Window};
@@ -20,7 +21,7 @@ const NONE: usize = usize::MAX;
 /// See the module.
 pub(crate) struct MemCursor {
     /// Keeps the bytes that sort keys point into (M1).
-    _owner: Arc<dyn Any + Send + Sync>,
+    owner: Arc<dyn Any + Send + Sync>,
     window: Window,
     sources: Vec<Source>,
     /// A heap of the sources that have an entry, by that entry; the root is where the cursor is.
@@ -41,7 +42,15 @@ impl MemCursor {
     ) -> Self {
         let heap = Vec::with_capacity(sources.len());
         let window = Window { keyspace, below };
-        Self { _owner: owner, window, sources, heap, rival: NONE, forward: true }
+        Self { owner, window, sources, heap, rival: NONE, forward: true }
+    }
+
+    /// The value of the entry that the cursor shows, to be used when it has moved on or is gone.
+    pub(crate) fn hold_value(&self) -> Option<Held> {
+        let value = self.entry()?.value;
+        // SAFETY: the value lies in what sort keys point into, which the owner keeps, and does not
+        // change (M1, M4).
+        Some(unsafe { Held::new(Arc::clone(&self.owner), value) })
     }
 
     /// Positions every source by `seek` and builds the heap.

@@ -1,8 +1,9 @@
 //! Tables against a sorted list of entries, with random options and random contents.
 
 use super::*;
-use crate::base::Packed;
 use crate::base::key::{compare, head_of};
+use crate::base::{ErrorKind, Packed};
+use crate::mem::Held;
 use crate::merge::testing::{self, walk_quickly};
 use crate::sstable::TableCursor;
 
@@ -289,4 +290,55 @@ fn value_outlives_its_table(mapped: bool) {
     cache.set_capacity(0);
 
     assert_eq!(&*found.value, b"apple");
+}
+
+#[test]
+fn values_that_are_held_are_written_as_copied_ones_are() {
+    for (seed, compression) in (0..40).zip([Compression::None, Compression::Lz4].iter().cycle()) {
+        let mut random = Random(seed);
+        let options = KeyspaceOptions { compression: *compression, ..KeyspaceOptions::default() };
+        let entries: Vec<Owned> = (0..60)
+            .map(|i: u64| {
+                let long = [0, 100, 1023, 1024, 4096, 70_000, 600_000][random.below(7)];
+                let bytes = long + random.below(9);
+                let mut put = Owned::put(format!("{i:04}").as_bytes(), i, &random.bytes(bytes, 9));
+                put.expiry_ms = random.next() % 2 * 77;
+                put
+            })
+            .collect();
+        let file = MemFile::new(Vec::new());
+        let mut builder = TableBuilder::new(file.clone(), NUMBER, FILE_ID);
+        builder.start_section(KeyspaceId(1), &options);
+        for entry in &entries {
+            let hold = || (entry.number % 5 != 0).then(|| Held::of(entry.value.clone()));
+            builder.add_holding(&entry.entry(), hold).unwrap();
+        }
+        builder.finish_section().unwrap();
+        let meta = builder.finish().unwrap();
+
+        let (copied, expected) = build(&vec![(KeyspaceId(1), options, entries)]);
+
+        assert_eq!(meta, expected, "seed {seed}");
+        assert!(*file.bytes.lock() == copied, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_write_of_held_values_is_the_error_of_every_later_call() {
+    let file = MemFile::new(Vec::new());
+    let mut builder = TableBuilder::new(file.clone(), NUMBER, FILE_ID);
+    builder.start_section(KeyspaceId(1), &plain(4096));
+    *file.fail_writes.lock() = true;
+    let value = vec![7; 300_000];
+    let mut add = |i: u8| {
+        let put = Owned::put(&[i], 1, &value);
+        builder.add_holding(&put.entry(), || Some(Held::of(value.clone())))
+    };
+
+    let first = (0..9).find_map(|i| add(i).err()).expect("a buffer is written by then");
+
+    assert_eq!(first.kind(), ErrorKind::Io);
+    assert_eq!(add(9).unwrap_err().kind(), ErrorKind::Io);
+    *file.fail_writes.lock() = false;
+    assert_eq!(builder.finish_section().unwrap_err().kind(), ErrorKind::Io);
 }

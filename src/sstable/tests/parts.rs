@@ -3,11 +3,34 @@
 use super::*;
 use crate::base::ErrorKind;
 use crate::base::key::compare;
+use crate::sstable::encode::{encode, encode_around};
 use crate::sstable::filter::Filter;
 use crate::sstable::format::{BlockKind, Encoding, Trailer, TrailerCheck};
 use crate::sstable::format::{decode_trailer, encode_trailer};
 use crate::sstable::hash_index::HashIndex;
 use crate::sstable::index::{Index, IndexBuilder};
+
+#[test]
+fn a_block_around_a_value_is_the_block_of_its_entry() {
+    let mut random = Random(8);
+    for value in [0, 1, 7, 8, 4096, 65_535, 65_536, 524_000, 524_280, 524_288, 700_000] {
+        for i in 0..32_u64 {
+            let key_bytes = [0, 1, 16, 300][random.below(4)];
+            let key = random.bytes(key_bytes, 200);
+            let mut put = Owned::put(&key, i << 33, &random.bytes(value, 200));
+            put.kind = if i % 3 == 0 { Kind::Delete } else { Kind::Put };
+            put.expiry_ms = i % 2 * 99;
+            let (entry, mut whole, mut places) = (put.entry(), vec![1], vec![9]);
+            let (mut head, mut tail) = (vec![2; 5], vec![3; 5]);
+            encode(std::iter::once(entry), &key, entry.number, &mut whole, &mut places);
+
+            let place = encode_around(&entry, &mut head, &mut tail);
+
+            assert!([&head[..], &put.value, &tail].concat() == whole, "{value} {i}");
+            assert_eq!(places, [place]);
+        }
+    }
+}
 
 #[test]
 fn a_filter_has_no_false_negatives_and_few_false_positives() {
@@ -107,7 +130,7 @@ fn a_decoded_length_beyond_what_the_bytes_can_give_is_refused() {
         (Encoding::Plain, 11, false),
     ] {
         let trailer = Trailer { decoded_bytes, kind: BlockKind::Data as u8, encoding };
-        let bytes = encode_trailer(trailer, 1, 2, &stored);
+        let bytes = encode_trailer(trailer, 1, 2, &[&stored]);
 
         let found = decode_trailer(&bytes, BlockKind::Data, 1, 2, &stored);
 

@@ -91,6 +91,17 @@ impl File for PosixFile {
         self.file.write_all_at(bytes, offset).map_err(|cause| self.failed("write", &cause))
     }
 
+    #[cfg(target_os = "linux")]
+    fn write_gathered(&self, bufs: &mut [io::IoSlice<'_>], offset: u64) -> Result<()> {
+        sys::write_gathered(self.file.as_fd(), bufs, offset)
+            .map_err(|cause| self.failed("write", &cause))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn start_write_out(&self, from: u64, to: u64) {
+        sys::start_write_out(self.file.as_fd(), from, to);
+    }
+
     fn sync(&self) -> Result<()> {
         sys::sync_data(&self.file).map_err(|cause| self.failed("sync", &cause))
     }

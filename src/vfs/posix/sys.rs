@@ -29,6 +29,10 @@ use libc::fstatvfs;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use libc::fstatvfs64 as fstatvfs;
 
+/// Buffers that one call takes: `IOV_MAX`.
+#[cfg(target_os = "linux")]
+const GATHER_MAX: c_int = 1024;
+
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Status {
@@ -173,6 +177,54 @@ pub(super) fn read_scattered(
         if cause.kind() != io::ErrorKind::Interrupted {
             return Err(cause);
         }
+    }
+}
+
+/// Writes all of `bufs` one after the other, by as few calls as that takes.
+#[cfg(target_os = "linux")]
+pub(super) fn write_gathered(
+    fd: BorrowedFd<'_>,
+    mut bufs: &mut [io::IoSlice<'_>],
+    offset: u64,
+) -> io::Result<()> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let mut offset = i64::try_from(offset).map_err(invalid)?;
+    // Empty slices at the front would look like a call that wrote nothing.
+    io::IoSlice::advance_slices(&mut bufs, 0);
+    while !bufs.is_empty() {
+        let count = c_int::try_from(bufs.len()).map_err(invalid)?.min(GATHER_MAX);
+        // SAFETY: the descriptor is open; `IoSlice` has the layout of `iovec`, and all of the
+        // buffers are readable and outlive the call.
+        let n = unsafe { libc::pwritev64(fd.as_raw_fd(), bufs.as_ptr().cast(), count, offset) };
+        match usize::try_from(n) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += i64::try_from(n).map_err(invalid)?;
+                io::IoSlice::advance_slices(&mut bufs, written);
+            }
+            Err(_) => {
+                let cause = io::Error::last_os_error();
+                if cause.kind() != io::ErrorKind::Interrupted {
+                    return Err(cause);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Begins to write `[from, to)` of a file out, without waiting for the end of it; failure is harmless.
+///
+/// A write-out that fails later is kept for the next fdatasync: only the waiting forms of this call
+/// would take the error away.
+#[cfg(target_os = "linux")]
+pub(super) fn start_write_out(fd: BorrowedFd<'_>, from: u64, to: u64) {
+    let (Ok(at), Ok(bytes)) = (i64::try_from(from), i64::try_from(to.saturating_sub(from))) else {
+        return;
+    };
+    if bytes > 0 {
+        // SAFETY: the descriptor is open.
+        unsafe { libc::sync_file_range(fd.as_raw_fd(), at, bytes, libc::SYNC_FILE_RANGE_WRITE) };
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests on a real directory: files, mapping, creation of directories.
 
+use std::io::IoSlice;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,29 @@ fn content(path: &Path) -> Vec<u8> {
     let mut file = std::fs::OpenOptions::new().read(true).open(path).unwrap();
     file.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+#[test]
+fn gathered_bytes_are_written_one_after_the_other_however_many_pieces_there_are() {
+    let (temp, dir) = scratch();
+    let file = dir.create("000001.sst").unwrap();
+    let pieces: Vec<Vec<u8>> = (0..3000_usize)
+        .map(|i| vec![u8::try_from(i % 251).unwrap(); if i % 7 == 0 { 0 } else { i % 5 * 40 }])
+        .collect();
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+
+    file.write_gathered(&mut slices, 3).unwrap();
+    file.write_gathered(&mut [], 1).unwrap();
+    file.write_gathered(&mut [IoSlice::new(b""), IoSlice::new(b"")], 1).unwrap();
+    file.start_write_out(0, 4096);
+    file.start_write_out(9, 9);
+    file.start_write_out(1 << 40, 1 << 41);
+    file.sync().unwrap();
+
+    assert_eq!(content(&temp.path().join("000001.sst"))[3..], pieces.concat());
+    let reader = dir.open("000001.sst", false).unwrap();
+    let refused = reader.write_gathered(&mut [IoSlice::new(b"x")], 0).unwrap_err();
+    assert_eq!((refused.kind(), refused.os_errno()), (ErrorKind::Io, libc::EBADF));
 }
 
 #[test]
