@@ -7,6 +7,8 @@ use super::{Entry, Kind, Packed, Result};
 
 /// Stages of [`Cursor::approach`].
 pub(crate) const APPROACH_STAGES: u32 = 4;
+/// One more stage, for cursors of which several wait for the disk: see [`Cursor::is_waiting`].
+pub(crate) const APPROACH_DISK: u32 = APPROACH_STAGES;
 
 /// Steps over versions of one key before a seek is cheaper.
 pub(crate) const STEPS_MAX: u32 = 8;
@@ -41,6 +43,12 @@ pub(crate) trait Cursor: Send {
     /// memory that each of them needs next arrives at the same time. The seek itself must follow.
     /// Only a hint: the cursor may do nothing, and an error shows in the seek.
     fn approach(&mut self, _key: &[u8], _number: u64, _stage: u32) {}
+    /// Whether the seek that has come through all stages needs something that is not in memory.
+    /// If it is not the only one, stage `APPROACH_DISK` gets it if that can be had at once, or
+    /// asks the system for it, so that the disk works on all of them at the same time.
+    fn is_waiting(&self) -> bool {
+        false
+    }
     /// Moves to the first entry of the next key, past all versions of the key here. Unpositioned
     /// cursors stay so.
     fn next_key(&mut self) -> Result<()> {
@@ -113,6 +121,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
         (**self).approach(key, number, stage);
+    }
+    fn is_waiting(&self) -> bool {
+        (**self).is_waiting()
     }
     fn next_key(&mut self) -> Result<()> {
         (**self).next_key()

@@ -94,6 +94,20 @@ pub(crate) fn compare(a: (&[u8], u64), b: (&[u8], u64)) -> std::cmp::Ordering {
     a.0.cmp(b.0).then(b.1.cmp(&a.1))
 }
 
+/// Whether two keys, or parts of them, are the same; short ones are compared by two words.
+#[inline]
+pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ends = |bytes: &[u8]| Some((*bytes.first_chunk::<8>()?, *bytes.last_chunk::<8>()?));
+    match ends(a) {
+        Some(ends_of_a) if a.len() <= 16 => Some(ends_of_a) == ends(b),
+        Some(_) => a == b,
+        None => a.iter().zip(b).all(|(a, b)| a == b),
+    }
+}
+
 /// The first 16 bytes of a key, zero-padded, as a number: if two differ, the keys order like them.
 #[inline]
 #[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
@@ -104,4 +118,23 @@ pub(crate) fn head_of(key: &[u8]) -> u128 {
     let mut head = [0; 16];
     head[..key.len()].copy_from_slice(key);
     u128::from_be_bytes(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_equal;
+
+    #[test]
+    fn keys_are_equal_if_no_byte_differs() {
+        for length in 0..40 {
+            let a: Vec<u8> = (0..length).collect();
+            assert!(is_equal(&a, &a.clone()));
+            assert!(!is_equal(&a, &[&a[..], b"x"].concat()));
+            for at in 0..a.len() {
+                let mut b = a.clone();
+                b[at] ^= 0x80;
+                assert!(!is_equal(&a, &b), "{length} bytes, of which {at} differs");
+            }
+        }
+    }
 }

@@ -317,6 +317,10 @@ impl Call {
         if handle.is_null() {
             return Ok(KeyspaceId::DEFAULT);
         }
+        self.made_keyspace(db, handle)
+    }
+
+    fn made_keyspace(&self, db: &DbObject, handle: *const lsm_ks) -> Result<KeyspaceId> {
         self.with(handle, |keyspace: &KsObject| {
             same(db, &keyspace.db, "keyspace").map(|()| keyspace.id)
         })

@@ -255,6 +255,22 @@ pub(super) unsafe fn point_read(
     db: &DbObject,
     at: *const lsm_read_opts,
 ) -> Result<ReadOptions> {
+    if at.is_null() {
+        return Ok(ReadOptions::default());
+    }
+    // SAFETY: the caller's contract.
+    unsafe { given_point_read(call, db, at) }
+}
+
+/// The same for options that were given.
+///
+/// # Safety
+/// As for [`read`].
+unsafe fn given_point_read(
+    call: &Call,
+    db: &DbObject,
+    at: *const lsm_read_opts,
+) -> Result<ReadOptions> {
     // SAFETY: the caller's contract.
     let Some(o) = (unsafe { read(at) })? else { return Ok(ReadOptions::default()) };
     if o.flags & (LSM_R_PREFIX | LSM_R_KEYS_ONLY) != 0 {

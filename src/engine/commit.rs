@@ -2,8 +2,8 @@
 //!
 //! 1. Everything that can be refused is refused first; back-pressure waits here.
 //! 2. Reserve a range of positions by one compare-and-swap on the active generation's tail.
-//! 3. Fill: encode into the arena, store into the mapped log, link the point index, insert into
-//!    the ordered index. Nothing here waits, calls the system, or allocates but for list nodes.
+//! 3. Fill: encode into the arena, store into the mapped log, link the point index. Nothing here
+//!    waits, calls the system, or allocates.
 //! 4. Publish: store the done mark, move `visible`.
 //! 5. Wait until the write is visible, then logged or synced.
 //!
@@ -229,8 +229,7 @@ impl Db {
                 Some((i, entry))
             })
         };
-        // Links last: their buckets have been on the way since before the entries were encoded.
-        entries().for_each(|(i, entry)| memtable.insert(slot.place(), i, entry));
+        // Last: the buckets have been on the way since before the entries were encoded.
         entries().for_each(|(i, entry)| memtable.link(slot.place(), i, entry));
     }
 

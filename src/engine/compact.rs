@@ -12,6 +12,9 @@ use crate::version::{LevelSizes, Version};
 
 /// Sections in level 0 that are compacted when nothing was written for a while.
 const QUIET_SECTIONS: usize = 2;
+/// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a
+/// processor from both, and merges more at once later. Delays begin at 12.
+const LEVEL0_SECTIONS_BEHIND: usize = 10;
 
 /// What [`Db::background`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,8 +180,12 @@ impl Db {
 
     pub(super) fn pick_options(&self) -> PickOptions {
         let (horizon, snapshots) = self.snapshots.positions(&self.visible);
+        let mut sizes = self.level_sizes();
+        if self.can_flush() {
+            sizes.level0_sections = LEVEL0_SECTIONS_BEHIND;
+        }
         PickOptions {
-            sizes: self.level_sizes(),
+            sizes,
             // A little less, so that places in a table of 64 MiB need one bit less in the hash index,
             // and fingerprints have one more.
             target_file_bytes: self.options.write_buffer_bytes / 16 * 15,

@@ -120,6 +120,13 @@ impl Env {
         self.shared.parking.notify();
     }
 
+    /// The same for what one worker does by the way: the other would take a processor from a writer
+    /// to find nothing.
+    pub(super) fn wake_worker(&self) {
+        self.shared.work.fetch_add(1, Ordering::Release);
+        self.shared.parking.notify_one();
+    }
+
     /// Runs one pending job of any database, if there is one. For stepped environments.
     pub(super) fn step(&self) -> bool {
         self.shared.run_one()

@@ -119,6 +119,8 @@ pub(super) struct Generation {
     /// Up to which place pages of the mapped log were asked for. Moved by compare-and-swap by
     /// writers; relaxed, because it is a hint.
     pub(super) populated: AtomicU64,
+    /// Up to which place they were brought. Raised by workers; relaxed, because it is a hint, too.
+    pub(super) touched: AtomicU64,
     /// Up to which place the written log's space is initialised; the log leader's own, so relaxed.
     pub(super) zeroed: AtomicU64,
     /// Its share of the memory budget, given back when the last reader lets go.
@@ -167,6 +169,7 @@ impl Generation {
             next: EpochCell::new(Arc::new(Next::Empty), Arc::clone(garbage)),
             saw_sync: AtomicBool::new(false),
             populated: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
             zeroed: AtomicU64::new(0),
             _charge: charge,
         })
@@ -271,8 +274,9 @@ pub(super) struct ReplayedLog {
     pub(super) bytes: u64,
 }
 
-/// The successor of one that has no more than this is prepared at once.
-const SMALL_BYTES: u64 = 4 << 20;
+/// The successor of one that has no more than this is prepared at once: to make one takes
+/// milliseconds where the disk is busy, and that is as long as 4 MiB take to fill.
+const SMALL_BYTES: u64 = 16 << 20;
 /// Above every number.
 const ALL: Lsn = Lsn(u64::MAX);
 

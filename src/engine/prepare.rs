@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::db::{Db, LogLevel, OPEN};
-use super::generation::{Charge, Generation, Next};
+use super::generation::{Charge, Generation, Next, Sealed};
 use crate::base::options::LogMode;
 use crate::base::{Error, ErrorKind, Result, filename};
 use crate::mem::atomic::Ordering;
@@ -16,6 +16,8 @@ use crate::wal::{Place, SEGMENT_HEAD_BYTES, Segment, SegmentSpec};
 
 /// Bytes of the first generation of a database, where the option allows as much.
 pub(super) const FIRST_CAPACITY: u64 = 1 << 20;
+/// How much larger each further one is: to make one takes about as long as 1 MiB takes to fill.
+const GROWTH: u64 = 4;
 /// Pages are brought into memory this far ahead of the writers at most: a huge page, which a writer
 /// would need some 200 us to zero.
 const POPULATE_BYTES: u64 = 2 << 20;
@@ -81,7 +83,7 @@ impl Db {
         if small {
             self.jobs.small_next.store(false, Ordering::Relaxed);
         } else {
-            self.next_capacity.store((usual * 2).min(option), Ordering::Relaxed);
+            self.next_capacity.store((usual * GROWTH).min(option), Ordering::Relaxed);
         }
         let guard = epoch::pin();
         let active = &self.state.load(&guard).active;
@@ -177,6 +179,7 @@ impl Db {
         }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
+        generation.touched.store(ahead, Ordering::Relaxed);
         Ok(generation)
     }
 
@@ -281,37 +284,37 @@ impl Db {
             .compare_exchange(populated, next, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
         {
-            self.jobs.populate_to.fetch_max(next, Ordering::Relaxed);
-            self.env.wake_workers();
+            self.jobs.populate.store(true, Ordering::Relaxed);
+            self.env.wake_worker();
         }
     }
 
-    /// As a worker: brings the window that was asked for into memory.
+    /// As a worker: brings the windows that were asked for into memory.
     pub(super) fn populate_job(&self) -> bool {
-        if self.jobs.populate_to.load(Ordering::Relaxed) == 0 {
+        if !self.jobs.populate.load(Ordering::Relaxed)
+            || !self.jobs.populate.swap(false, Ordering::Relaxed)
+        {
             return false;
         }
-        let to = self.jobs.populate_to.swap(0, Ordering::Relaxed);
-        if to == 0 {
-            return false;
-        }
-        let (active, visible) = {
+        let (active, sealed, visible) = {
             let guard = epoch::pin();
-            (Arc::clone(&self.state.load(&guard).active), self.visible())
+            let state = self.state.load(&guard);
+            (Arc::clone(&state.active), state.sealed.clone(), self.visible())
         };
-        let capacity = active.memtable.capacity_bytes();
-        let to = to.min(capacity);
-        let from = to.saturating_sub(populate_bytes(capacity));
+        let to = active.populated.load(Ordering::Relaxed).min(active.memtable.capacity_bytes());
+        let from = active.touched.fetch_max(to, Ordering::Relaxed);
         active.memtable.populate(from.max(1), to);
-        let Some(segment) = &active.segment else { return true };
-        if let Some(map) = segment.map() {
+        let segment = active.segment.as_ref();
+        if let Some((segment, map)) = segment.and_then(|segment| Some((segment, segment.map()?))) {
             let header = SEGMENT_HEAD_BYTES;
-            if !segment.prefers_calls() {
+            if from < to && !segment.prefers_calls() {
                 map.populate(header + from, header + to);
             }
             let behind = visible.0.saturating_sub(active.base().0);
             map.release((header + behind).saturating_sub(RELEASE_BYTES));
         }
+        // Nobody stores there any more, however long they wait for their flush.
+        sealed.iter().filter(|sealed| sealed.end() <= visible).for_each(Sealed::release_log);
         true
     }
 

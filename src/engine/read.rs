@@ -48,6 +48,20 @@ impl Deref for Pinned {
     }
 }
 
+/// Where a caller wants a value.
+struct Room<'a>(&'a mut [u8]);
+
+impl Room<'_> {
+    /// Copies the value if it fits; returns its length.
+    #[inline]
+    fn take(&mut self, value: &[u8]) -> usize {
+        if let Some(room) = self.0.get_mut(..value.len()) {
+            room.copy_from_slice(value);
+        }
+        value.len()
+    }
+}
+
 impl Db {
     /// The value of `key`, if it has one.
     pub(crate) fn get(
@@ -56,15 +70,9 @@ impl Db {
         key: &[u8],
         options: &ReadOptions,
     ) -> Result<Option<Pinned>> {
-        let copy = |bytes: &[u8]| Pinned::Owned(bytes.to_vec());
-        self.read(
-            keyspace,
-            key,
-            options,
-            copy,
-            |seen| seen.hold().map(Pinned::Block),
-            Pinned::Block,
-        )
+        let copy = |(): &mut (), bytes: &[u8]| Pinned::Owned(bytes.to_vec());
+        let hold = |(): &mut (), seen: &Seen<'_>| seen.hold().map(Pinned::Block);
+        self.read(keyspace, key, options, (), (copy, hold, |(), slice| Pinned::Block(slice)))
     }
 
     /// Copies the value of `key` into `buf` as far as it fits; returns its full length.
@@ -75,28 +83,26 @@ impl Db {
         options: &ReadOptions,
         buf: &mut [u8],
     ) -> Result<Option<usize>> {
-        let buf = std::cell::RefCell::new(buf);
-        let copy = |bytes: &[u8]| {
-            let mut buf = buf.borrow_mut();
-            if bytes.len() <= buf.len() {
-                buf[..bytes.len()].copy_from_slice(bytes);
-            }
-            bytes.len()
-        };
-        self.read(keyspace, key, options, copy, |seen| Some(copy(seen.value)), |slice| copy(&slice))
+        let copy = |room: &mut Room<'_>, bytes: &[u8]| room.take(bytes);
+        let from_cache = |room: &mut Room<'_>, seen: &Seen<'_>| Some(room.take(seen.value));
+        let from_block = |mut room: Room<'_>, slice: BlockSlice| room.take(&slice);
+        self.read(keyspace, key, options, Room(buf), (copy, from_cache, from_block))
     }
 
     /// Reads a key; what becomes of the value depends on where it is: in a memtable, in a cached
     /// block (none: it cannot be had there after all), or in a block of our own.
     #[inline]
-    fn read<T>(
+    fn read<S, T>(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
         options: &ReadOptions,
-        from_memory: impl FnOnce(&[u8]) -> T,
-        from_cache: impl FnOnce(&Seen<'_>) -> Option<T>,
-        from_block: impl FnOnce(BlockSlice) -> T,
+        mut sink: S,
+        (from_memory, from_cache, from_block): (
+            impl FnOnce(&mut S, &[u8]) -> T,
+            impl FnOnce(&mut S, &Seen<'_>) -> Option<T>,
+            impl FnOnce(S, BlockSlice) -> T,
+        ),
     ) -> Result<Option<T>> {
         self.check_open()?;
         self.keyspaces.check(keyspace)?;
@@ -119,9 +125,11 @@ impl Db {
             hash.inspect(|hash| active.prefetch_hash(*hash));
             let mut plan = Plan::idle(key);
             state.version.plan(&mut plan, keyspace, key, at);
-            if let Some(found) = in_memory(state, hash, keyspace, key, at) {
+            let has_memory = hash.is_some() || !state.sealed.is_empty();
+            let in_memory = || in_memory(state, hash, keyspace, key, at);
+            if let Some(found) = if has_memory { in_memory() } else { None } {
                 let value = self.is_value(found.kind, found.expiry_ms)?;
-                return Ok(value.then(|| from_memory(found.value)));
+                return Ok(value.then(|| from_memory(&mut sink, found.value)));
             }
             match plan.glance(&guard) {
                 Glance::Absent => return Ok(None),
@@ -129,7 +137,7 @@ impl Db {
                     return Ok(None);
                 }
                 Glance::Entry(seen) => {
-                    if let Some(value) = from_cache(&seen) {
+                    if let Some(value) = from_cache(&mut sink, &seen) {
                         return Ok(Some(value));
                     }
                 }
@@ -138,7 +146,7 @@ impl Db {
             (Arc::clone(&state.version), at)
         };
         let found = self.read_tables(&version, keyspace, key, at)?;
-        Ok(found.map(from_block))
+        Ok(found.map(|slice| from_block(sink, slice)))
     }
 
     /// Reads a key from tables, from the disk if need be. The caller holds no guard.
@@ -157,8 +165,17 @@ impl Db {
     /// Whether an entry gives its key a value now.
     #[inline]
     pub(super) fn is_value(&self, kind: Kind, expiry_ms: u64) -> Result<bool> {
+        if kind == Kind::Put && expiry_ms == 0 {
+            Ok(true)
+        } else {
+            self.is_rare_value(kind, expiry_ms)
+        }
+    }
+
+    #[cold]
+    fn is_rare_value(&self, kind: Kind, expiry_ms: u64) -> Result<bool> {
         match kind {
-            Kind::Put => Ok(expiry_ms == 0 || expiry_ms > self.env.os.unix_ms()),
+            Kind::Put => Ok(expiry_ms > self.env.os.unix_ms()),
             Kind::Delete => Ok(false),
             Kind::RangeDelete | Kind::Merge => {
                 Err(Error::unsupported("the entry needs a feature that this version does not have"))
@@ -186,8 +203,13 @@ pub(super) fn in_memory<'a>(
     key: &[u8],
     at: Lsn,
 ) -> Option<MemFound<'a>> {
-    let newest = hash.and_then(|hash| state.active.memtable.get_hashed(hash, keyspace, key, at));
-    newest.or_else(|| state.sealed.iter().find_map(|sealed| in_sealed(sealed, keyspace, key, at)))
+    if let Some(hash) = hash {
+        let found = state.active.memtable.get_hashed(hash, keyspace, key, at);
+        if found.is_some() {
+            return found;
+        }
+    }
+    state.sealed.iter().find_map(|sealed| in_sealed(sealed, keyspace, key, at))
 }
 
 fn in_sealed<'a>(

@@ -81,7 +81,7 @@ impl Db {
         active.next.swap(Arc::new(Next::Done), guard);
         self.counters.rotations.add(1);
         self.update_stall();
-        self.env.wake_workers();
+        self.env.wake_worker();
         Ok(true)
     }
 

@@ -1,6 +1,6 @@
 //! Background work: what is done next for one database.
 //!
-//! Order of urgency: pages for the mapped log, the next generation, flush, freezing lists,
+//! Order of urgency: pages for the mapped log, the next generation, flush, freezing,
 //! compaction, removing files, bringing new tables into the cache, and when the database has been
 //! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
 //! a time but compaction. A worker that finds nothing sleeps until somebody wakes it.
@@ -43,8 +43,8 @@ pub(super) struct Jobs {
     /// A writer waits for a first generation. Set by writers, cleared by the preparer; relaxed,
     /// because the preparer looks again whenever it is woken.
     pub(super) wanted: AtomicBool,
-    /// Up to which place the active log should be populated; 0 is no wish. A hint, relaxed.
-    pub(super) populate_to: AtomicU64,
+    /// Whether the active generation should be populated further. A hint, relaxed.
+    pub(super) populate: AtomicBool,
     /// How often background work was paused and not resumed. Written by the API, read by workers.
     paused: AtomicU32,
     /// Jobs under way; counted by workers (SeqCst, before they look at the life), read by close
@@ -84,7 +84,7 @@ impl Jobs {
             flushing: Mutex::new(()),
             freezing: Mutex::new(()),
             wanted: AtomicBool::new(false),
-            populate_to: AtomicU64::new(0),
+            populate: AtomicBool::new(false),
             paused: AtomicU32::new(0),
             running: AtomicU64::new(0),
             retry_at_ns: AtomicU64::new(0),

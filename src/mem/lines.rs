@@ -4,6 +4,7 @@
 //! one, then shared and only read.
 
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 use super::region::{HUGE_BYTES, Region};
 
@@ -26,67 +27,66 @@ impl Line {
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
-    /// Bit i of the first is set if slot i, under `mask`, is `wanted`, of the second if slot i
-    /// is 0.
+    /// Bit i is set if slot i, under `mask`, is `wanted`.
     #[inline]
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code, reason = "the compiler makes five times as many instructions of a loop")]
-    pub(crate) fn search(&self, mask: u32, wanted: u32) -> (u32, u32) {
+    pub(crate) fn alike(&self, mask: u32, wanted: u32) -> u32 {
         use std::arch::x86_64::{
             __m128i, _mm_and_si128, _mm_cmpeq_epi32, _mm_load_si128, _mm_movemask_epi8,
-            _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_setzero_si128,
+            _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32,
         };
         // SAFETY: SSE2 is part of x86-64; a line is 64 bytes long and aligned to that.
         unsafe {
             let all = |word: u32| _mm_set1_epi32(i32::from_le_bytes(word.to_le_bytes()));
             let (mask, wanted) = (all(mask), all(wanted));
             let parts = std::ptr::from_ref(self).cast::<__m128i>();
-            let slots: [__m128i; 4] = std::array::from_fn(|i| _mm_load_si128(parts.add(i)));
-            let bits = |equal: [__m128i; 4]| {
-                let low = _mm_packs_epi32(equal[0], equal[1]);
-                let high = _mm_packs_epi32(equal[2], equal[3]);
-                let bits = _mm_movemask_epi8(_mm_packs_epi16(low, high));
-                u32::from_le_bytes(bits.to_le_bytes())
-            };
-            let zero = _mm_setzero_si128();
-            let matches = slots.map(|slot| _mm_cmpeq_epi32(_mm_and_si128(slot, mask), wanted));
-            let empty = slots.map(|slot| _mm_cmpeq_epi32(slot, zero));
-            (bits(matches), bits(empty))
+            let equal: [__m128i; 4] = std::array::from_fn(|i| {
+                _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(parts.add(i)), mask), wanted)
+            });
+            let low = _mm_packs_epi32(equal[0], equal[1]);
+            let high = _mm_packs_epi32(equal[2], equal[3]);
+            let bits = _mm_movemask_epi8(_mm_packs_epi16(low, high));
+            u32::from_le_bytes(bits.to_le_bytes())
         }
     }
 
     /// See the other one.
     #[inline]
     #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn search(&self, mask: u32, wanted: u32) -> (u32, u32) {
-        (0..Self::SLOTS).fold((0, 0), |(matches, empty), i| {
-            let slot = self.slot(i);
-            (matches | u32::from(slot & mask == wanted) << i, empty | u32::from(slot == 0) << i)
-        })
+    pub(crate) fn alike(&self, mask: u32, wanted: u32) -> u32 {
+        (0..Self::SLOTS).fold(0, |bits, i| bits | u32::from(self.slot(i) & mask == wanted) << i)
     }
 }
 
 /// An array of lines, zeros at first.
 pub(crate) struct Lines {
-    store: Store,
+    /// The first line: in the region, or of a box that this owns.
+    base: NonNull<Line>,
     count: usize,
+    region: Option<Region>,
 }
 
-enum Store {
-    Heap(Box<[Line]>),
-    Region(Region),
-}
+// SAFETY: lines are plain memory, written through an exclusive borrow only.
+#[allow(unsafe_code, reason = "a raw pointer makes the type thread-bound by default")]
+unsafe impl Send for Lines {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "a raw pointer makes the type thread-bound by default")]
+unsafe impl Sync for Lines {}
 
 impl Lines {
     /// `count` lines of zeros.
+    #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
     pub(crate) fn zeroed(count: usize) -> Self {
         let bytes = count.saturating_mul(LINE_BYTES);
         let region = if bytes < HUGE_BYTES { None } else { Region::new(round_up(bytes)).ok() };
-        let store = match region {
-            Some(region) => Store::Region(region),
-            None => Store::Heap(vec![Line([0; LINE_BYTES]); count].into_boxed_slice()),
+        let base = if let Some(region) = &region {
+            NonNull::new(region.as_ptr().cast()).unwrap_or(NonNull::dangling())
+        } else {
+            let lines = vec![Line([0; LINE_BYTES]); count].into_boxed_slice();
+            NonNull::from(Box::leak(lines)).cast()
         };
-        Self { store, count }
+        Self { base, count, region }
     }
 
     /// These bytes; none if they are not whole lines.
@@ -113,30 +113,29 @@ impl Deref for Lines {
     type Target = [Line];
 
     #[inline]
-    #[allow(unsafe_code, reason = "a region is plain memory")]
-    #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
+    #[allow(unsafe_code, reason = "one pointer, whoever owns the lines")]
     fn deref(&self) -> &[Line] {
-        match &self.store {
-            Store::Heap(lines) => lines,
-            // SAFETY: the region has room for `count` lines, begins at a page and is zeroed; it is
-            // written through `deref_mut` only.
-            Store::Region(region) => unsafe {
-                std::slice::from_raw_parts(region.as_ptr().cast::<Line>(), self.count)
-            },
-        }
+        // SAFETY: `zeroed` made room for `count` lines of zeros there, which live as long as this
+        // and are written through `deref_mut` only.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.count) }
     }
 }
 
 impl DerefMut for Lines {
-    #[allow(unsafe_code, reason = "a region is plain memory")]
-    #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
+    #[allow(unsafe_code, reason = "one pointer, whoever owns the lines")]
     fn deref_mut(&mut self) -> &mut [Line] {
-        match &mut self.store {
-            Store::Heap(lines) => lines,
-            // SAFETY: as in `deref`, and exclusive.
-            Store::Region(region) => unsafe {
-                std::slice::from_raw_parts_mut(region.as_ptr().cast::<Line>(), self.count)
-            },
+        // SAFETY: as in `deref`, and exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Lines {
+    #[allow(unsafe_code, reason = "gives the box back")]
+    fn drop(&mut self) {
+        if self.region.is_none() {
+            let lines = std::ptr::slice_from_raw_parts_mut(self.base.as_ptr(), self.count);
+            // SAFETY: `zeroed` leaked a box of so many lines.
+            drop(unsafe { Box::from_raw(lines) });
         }
     }
 }

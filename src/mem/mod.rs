@@ -13,10 +13,6 @@ pub(crate) mod counter;
 mod garbage;
 mod held;
 mod lines;
-#[cfg(not(all(feature = "node-heap", not(loom))))]
-mod no_nodes;
-#[cfg(all(feature = "node-heap", not(loom)))]
-mod nodes;
 mod parking;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
@@ -36,10 +32,6 @@ pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
 pub(crate) use held::Held;
 pub(crate) use lines::{LINE_BYTES, Line, Lines};
-#[cfg(not(all(feature = "node-heap", not(loom))))]
-pub(crate) use no_nodes::{NodeHeap, NodePool};
-#[cfg(all(feature = "node-heap", not(loom)))]
-pub(crate) use nodes::{NodeHeap, NodePool};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::{prefetch, prefetch_record, prefetch_to_write};
 pub(crate) use recycle::{Pooled, Recycler, Use};

@@ -103,13 +103,22 @@ impl Parking {
     pub(crate) fn notify(&self) {
         fence(Ordering::SeqCst);
         if self.waiters.load(Ordering::Relaxed) != 0 {
-            self.wake();
+            self.wake(true);
+        }
+    }
+
+    /// The same, but wakes one waiter, where all wait for the same and any one will do.
+    #[inline]
+    pub(crate) fn notify_one(&self) {
+        fence(Ordering::SeqCst);
+        if self.waiters.load(Ordering::Relaxed) != 0 {
+            self.wake(false);
         }
     }
 
     #[cold]
-    fn wake(&self) {
-        self.sleep.move_on(&self.sequence);
+    fn wake(&self, all: bool) {
+        self.sleep.move_on(&self.sequence, all);
     }
 }
 
@@ -159,9 +168,9 @@ impl Sleep {
         }
     }
 
-    /// Changes `word` and wakes all sleepers.
+    /// Changes `word` and wakes all sleepers, or one.
     #[allow(clippy::unused_self, reason = "the other form has state")]
-    fn move_on(&self, word: &AtomicU32) {
+    fn move_on(&self, word: &AtomicU32, all: bool) {
         word.fetch_add(1, Ordering::Release);
         // SAFETY: waking touches no memory; the address is a mere name.
         unsafe {
@@ -169,7 +178,7 @@ impl Sleep {
                 libc::SYS_futex,
                 word.as_ptr(),
                 libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                i32::MAX,
+                if all { i32::MAX } else { 1 },
             );
         }
     }
@@ -202,10 +211,14 @@ impl Sleep {
         }
     }
 
-    fn move_on(&self, word: &AtomicU32) {
+    fn move_on(&self, word: &AtomicU32, all: bool) {
         let _held = self.lock.lock();
         word.fetch_add(1, Ordering::Release);
-        self.moved.notify_all();
+        if all {
+            self.moved.notify_all();
+        } else {
+            self.moved.notify_one();
+        }
     }
 }
 
@@ -219,9 +232,13 @@ impl Sleep {
         }
     }
 
-    fn move_on(&self, word: &AtomicU32) {
+    fn move_on(&self, word: &AtomicU32, all: bool) {
         let _held = self.lock.lock();
         word.fetch_add(1, Ordering::Release);
-        self.moved.notify_all();
+        if all {
+            self.moved.notify_all();
+        } else {
+            self.moved.notify_one();
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{NodePool, Region};
+use super::Region;
 use crate::base::Result;
 
 /// What a region is for: those of one use grow together.
@@ -32,8 +32,6 @@ pub(crate) enum Use {
 #[derive(Debug)]
 pub(crate) struct Recycler {
     shelf: Mutex<Vec<Kept>>,
-    /// The pool of the largest node heaps that were asked for.
-    nodes: Mutex<Option<Arc<NodePool>>>,
     /// Bytes of memory on the shelf. Changed under the lock; read by anyone as a hint, relaxed.
     bytes: AtomicU64,
     limit: u64,
@@ -75,8 +73,7 @@ unsafe impl Sync for Pooled {}
 impl Recycler {
     /// Keeps at most `limit` bytes.
     pub(crate) fn new(limit: u64) -> Arc<Self> {
-        let (shelf, nodes, bytes) = (Mutex::new(Vec::new()), Mutex::new(None), AtomicU64::new(0));
-        Arc::new(Self { shelf, nodes, bytes, limit })
+        Arc::new(Self { shelf: Mutex::new(Vec::new()), bytes: AtomicU64::new(0), limit })
     }
 
     /// A region as [`Region::new`] makes it: zeros.
@@ -120,18 +117,6 @@ impl Recycler {
         taken
     }
 
-    /// A pool of node heaps of this size; the same for all who ask for the largest.
-    pub(crate) fn nodes(&self, heap_bytes: usize) -> Arc<NodePool> {
-        let mut nodes = self.nodes.lock();
-        if let Some(pool) = nodes.as_ref().filter(|pool| pool.heap_bytes() >= heap_bytes) {
-            if pool.heap_bytes() == heap_bytes {
-                return Arc::clone(pool);
-            }
-            return NodePool::new(heap_bytes);
-        }
-        Arc::clone(nodes.insert(NodePool::new(heap_bytes)))
-    }
-
     fn give(&self, kept: Kept) {
         if self.bytes() + kept.resident as u64 > self.limit {
             return;
@@ -153,10 +138,6 @@ impl Recycler {
 
     /// Gives back what nobody wanted since `looks` calls of this; 0 gives all back.
     pub(crate) fn trim(&self, looks: u32) {
-        if looks == 0 {
-            // Heaps that are in use keep it for as long as they live.
-            drop(self.nodes.lock().take());
-        }
         if self.bytes() == 0 {
             return;
         }

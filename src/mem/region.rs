@@ -66,20 +66,6 @@ impl Region {
         bytes.max(1).checked_next_multiple_of(PAGE_BYTES)
     }
 
-    /// As [`Region::new`], but without huge pages, for memory of which mostly only the start is touched.
-    ///
-    /// # Errors
-    /// As for [`Region::new`].
-    #[cfg(all(feature = "node-heap", not(loom)))]
-    pub(crate) fn of_small_pages(bytes: usize) -> Result<Self> {
-        let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
-        let len = bytes.max(1).checked_next_multiple_of(PAGE_BYTES).ok_or_else(refused)?;
-        let base = map(len).ok_or_else(refused)?;
-        let region = Self { base, len };
-        region.keep_from_children();
-        Ok(region)
-    }
-
     /// The first byte.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::epoch;
-use super::{Budget, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork};
+use super::{
+    Budget, Counter, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork,
+};
 
 /// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
@@ -209,6 +211,29 @@ fn waiters_see_every_step_of_a_notifier() {
 }
 
 #[test]
+fn each_change_told_to_one_waiter_finds_one() {
+    const WAITERS: u64 = 3;
+    let parking = Parking::new();
+    let changes = AtomicU64::new(0);
+    let take = || {
+        let take_one = |left: u64| left.checked_sub(1);
+        changes.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one).is_ok()
+    };
+
+    std::thread::scope(|scope| {
+        for _ in 0..WAITERS {
+            scope.spawn(|| assert!(parking.wait_until(0, None, take)));
+        }
+        for _ in 0..WAITERS {
+            changes.fetch_add(1, Ordering::AcqRel);
+            parking.notify_one();
+        }
+    });
+
+    assert_eq!(changes.load(Ordering::Acquire), 0);
+}
+
+#[test]
 fn wait_ends_at_its_deadline() {
     let parking = Parking::new();
     let clock = AtomicU64::new(0);
@@ -270,4 +295,17 @@ fn budget_is_never_exceeded_by_takers() {
     assert!(!budget.try_take(1001));
     assert!(budget.try_take(1000));
     assert!(!budget.try_take(u64::MAX));
+}
+
+#[test]
+fn counters_lose_nothing_of_more_threads_than_they_have_shards() {
+    let counter = Counter::default();
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| (0..1000).map(|_| counter.add(1)).max());
+            }
+        });
+    }
+    assert_eq!(counter.get(), 60_000);
 }

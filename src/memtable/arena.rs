@@ -152,6 +152,16 @@ impl Arena {
         u32::from_le(self.half(place).load(Ordering::Acquire))
     }
 
+    /// How many entries the marked record at `place` has, by its header. Read at once with its
+    /// neighbour: helpers may still be storing the words of a seal, again the same.
+    #[inline]
+    pub(super) fn entries(&self, place: usize) -> u32 {
+        const _: () = assert!(layout::ENTRIES_AT == 12);
+        let word = u64::from_le(self.word(place + 8).load(Ordering::Relaxed));
+        // Half a word: it fits.
+        u32::try_from(word >> 32).unwrap_or(u32::MAX)
+    }
+
     /// Marks the record at `place` as whole.
     #[inline]
     pub(super) fn set_mark(&self, place: usize, length: u32) {

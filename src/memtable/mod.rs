@@ -1,12 +1,12 @@
 //! The memtable: one generation in memory, written by many threads at once, read by all.
 //!
-//! A generation is an arena (the bytes of its log) under two indexes: a hash table for point reads
-//! and a row of small skiplists, frozen into sorted arrays, for ranges. Who writes where is decided
+//! A generation is an arena (the bytes of its log) under two indexes: a hash table for point reads,
+//! and sorted arrays for ranges, which are made after the writes. Who writes where is decided
 //! elsewhere, by reservation; for each record its writer calls, in this order:
 //!
-//! 1. [`Memtable::prepare`] and [`Memtable::expect_link`], before the reservation;
+//! 1. [`Memtable::expect_link`], before the reservation;
 //! 2. [`Memtable::fill`], to write header and entries (all but the mark);
-//! 3. [`Memtable::insert`] and [`Memtable::link`] for each entry, in any order;
+//! 3. [`Memtable::link`] for each entry, in any order;
 //! 4. [`Memtable::set_mark`].
 //!
 //! Readers give a position and see exactly the entries numbered below it, all of which must be
@@ -39,7 +39,7 @@ use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::mem::{Garbage, Recycler};
 
 use arena::Arena;
-use ordered::{Keep, OrderedIndex, SpanRule};
+use ordered::{Keep, OrderedIndex, SPAN_BYTES};
 use point::PointIndex;
 #[cfg(not(all(test, loom)))]
 use tail::Tail;
@@ -89,8 +89,7 @@ pub(crate) struct Memtable {
     /// The LSN of place 0, or `NO_BASE`. Stored by whoever installs the generation (all store the
     /// same), `Release`; read by readers and inserters, `Acquire`. It orders nothing else.
     base: AtomicU64,
-    /// Set when a list is made and the entries have reached their limit; read as a hint, hence
-    /// `Relaxed`.
+    /// Set when entries are frozen and have reached their limit; read as a hint, hence `Relaxed`.
     full: AtomicBool,
     entry_limit: usize,
     tail: Tail,
@@ -112,8 +111,7 @@ impl Memtable {
         garbage: &Arc<Garbage>,
         memory: &Arc<Recycler>,
     ) -> Result<Self> {
-        let rule = SpanRule::default();
-        Self::with_rule(capacity_bytes, entry_limit, hash_seed, garbage, memory, rule)
+        Self::with_spans(capacity_bytes, entry_limit, hash_seed, garbage, memory, SPAN_BYTES)
     }
 
     /// A memtable that is born sealed: all of its `capacity_bytes`, the seal's room included, are
@@ -133,13 +131,13 @@ impl Memtable {
         Ok(memtable)
     }
 
-    fn with_rule(
+    fn with_spans(
         capacity_bytes: u64,
         entry_limit: usize,
         hash_seed: u64,
         garbage: &Arc<Garbage>,
         memory: &Arc<Recycler>,
-        rule: SpanRule,
+        span_bytes: usize,
     ) -> Result<Self> {
         let capacity = usize_of(capacity_bytes)?;
         let arena = Arena::new(capacity, memory)?;
@@ -147,7 +145,7 @@ impl Memtable {
         let entry_limit = if entry_limit == 0 { 4 * points.buckets() } else { entry_limit };
         Ok(Self {
             points,
-            ordered: OrderedIndex::new(capacity, rule, garbage, memory),
+            ordered: OrderedIndex::new(span_bytes, garbage),
             arena,
             base: AtomicU64::new(NO_BASE),
             full: AtomicBool::new(false),
@@ -182,27 +180,6 @@ impl Memtable {
         (base != NO_BASE).then_some(Lsn(base))
     }
 
-    /// Makes the lists that records up to `place` need. Call it before reserving: a list that is
-    /// missing later is made by the insert.
-    #[inline]
-    pub(crate) fn prepare(&self, place: u64) {
-        let place = at(place).min(self.arena.capacity().saturating_sub(1));
-        if !self.ordered.covers(place) {
-            self.make_list(place);
-        }
-    }
-
-    #[cold]
-    fn make_list(&self, place: usize) {
-        while !self.ordered.covers(place) {
-            let seen = self.ordered.seen(place);
-            if seen.entries >= self.entry_limit {
-                self.full.store(true, Ordering::Relaxed);
-            }
-            self.ordered.extend(place, seen);
-        }
-    }
-
     /// Links entry `index` of the record at `record_place` into the point index. The caller has
     /// written the entry, at `entry_place`, with zero link bytes, and will not write it again.
     #[inline]
@@ -211,22 +188,9 @@ impl Memtable {
         self.points.link(&self.arena, at(entry_place), number);
     }
 
-    /// Inserts the same entry into the ordered index. The base is set, the record not marked.
-    #[inline]
-    pub(crate) fn insert(&self, record_place: u64, index: u32, entry_place: u64) {
-        let entry = at(entry_place);
-        assert!(entry < self.arena.capacity(), "no entry is at {entry_place}");
-        if !self.ordered.covers(entry) {
-            self.make_list(entry);
-        }
-        let base = self.base.load(Ordering::Acquire);
-        debug_assert!(base != NO_BASE, "nobody writes before the generation is installed");
-        self.ordered.insert(&self.arena, entry, base + record_place + u64::from(index));
-    }
-
-    /// Does one step of freezing: turns the oldest complete list into an array, or merges arrays.
-    /// Returns whether there may be more to do now. For background threads; the garbage queue is
-    /// theirs to drain, too.
+    /// Does one step of freezing: turns the next span of records into an array, once all of it is
+    /// published, or merges arrays. Returns whether there may be more to do now. For background
+    /// threads; the garbage queue is theirs to drain, too.
     ///
     /// `horizon` and `snapshots` (ascending) say what readers need, by the droppers' protocol;
     /// `horizon` is at most `visible`.
@@ -234,7 +198,12 @@ impl Memtable {
         let Some(base) = self.base() else { return false };
         let snapshots: Vec<u64> = snapshots.iter().map(|at| at.0).collect();
         let keep = Keep { snapshots: &snapshots, horizon: horizon.0.min(visible.0) };
-        self.ordered.freeze_step(visible.0.saturating_sub(base.0), keep)
+        let published = at(visible.0.saturating_sub(base.0)).min(self.arena.capacity());
+        let did = self.ordered.freeze_step(&self.arena, base.0, published, keep);
+        if did && self.ordered.frozen_entries() >= self.entry_limit {
+            self.full.store(true, Ordering::Relaxed);
+        }
+        did
     }
 
     /// Merges all arrays into one if `seeks`, of which none has paid for such work before, lost
@@ -246,14 +215,14 @@ impl Memtable {
         self.base().is_some() && self.ordered.gather_step(seeks, keep)
     }
 
-    /// Whether the entries have reached their limit, as of when the last list was made.
+    /// Whether the entries have reached their limit, as of when some were last frozen.
     pub(crate) fn is_full_hint(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Entries inserted; approximate while others insert.
+    /// Entries that are published. Looks at each record that is not frozen.
     pub(crate) fn entry_count(&self) -> usize {
-        self.ordered.seen(0).entries
+        self.ordered.entries(&self.arena)
     }
 }
 

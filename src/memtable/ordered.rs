@@ -1,19 +1,29 @@
-//! The ordered index of one generation: live lists by place, frozen runs behind them.
+//! The ordered index of one generation: sorted arrays, a skiplist, and behind them the arena itself.
 //!
-//! Inserts go to the list that their place belongs to. Readers capture the runs and the lists that
-//! are not frozen; a background thread turns complete lists into runs and merges runs.
+//! Writers do nothing for it. A background thread turns the records behind the arrays into one more
+//! array whenever a span of them is published, and merges arrays. A reader that needs order brings
+//! what is behind the arrays into the skiplist, or, where that is much, into an array of its own.
 //!
-//! M1 (sort keys point into memory that lives): every index belongs to one arena, which its owner
-//! drops last, and which cursors keep alive.
+//! Invariants:
+//! * M1 (sort keys point into memory that lives): every index belongs to one arena, which its owner
+//!   drops last, and which cursors keep alive.
+//! * M5: the arrays of a run list have the entries of exactly the records that begin before its
+//!   `frozen_to`, less those that freezing dropped.
+//! * M6: only published records are sorted: a walk over the arena ends at the first that has no
+//!   mark, and whatever a reader may see lies before that.
+//! * M7: a reader loads the run list once, and takes the list whose records begin at its
+//!   `frozen_to`: so it meets each entry once, whatever is frozen meanwhile.
+//! * M8 is in [`list`].
 
-#![allow(unsafe_code, reason = "entries are reached by address; lists are given up once")]
+#![allow(unsafe_code, reason = "entries are reached by address")]
 
 mod cursor;
 mod key;
-mod lists;
+mod list;
 mod replayed;
 mod run;
 mod source;
+mod walk;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -21,100 +31,69 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Result};
-use crate::mem::{EpochCell, Garbage, Recycler, epoch};
+use crate::mem::epoch::Guard;
+use crate::mem::{EpochCell, Garbage, epoch};
 
 use super::arena::Arena;
 use key::SortKey;
-use lists::Lists;
 use run::{Run, RunList};
 
 pub(crate) use cursor::MemCursor;
-pub(super) use lists::SpanRule;
+use list::List;
 pub(crate) use replayed::Replayed;
 pub(super) use run::Keep;
 #[cfg(all(test, not(loom)))]
 pub(super) use run::MERGE_WIDTH;
+use source::Window;
 pub(super) use source::{Source, keyspaces_of};
 
-/// Lists, and the runs that they became.
+/// Bytes of arena that a background thread sorts at once: some ten thousand small entries, whose
+/// sort keys stay in the second-level cache.
+pub(super) const SPAN_BYTES: usize = 2 << 20;
+/// So many entries at once are sorted for less than a skiplist takes for them.
+const SORT_ENTRIES: usize = 1024;
+
+/// Arrays over the records of one arena.
 pub(super) struct OrderedIndex {
-    lists: Lists,
+    span_bytes: usize,
     runs: EpochCell<RunList>,
-    garbage: Arc<Garbage>,
-    /// Held by the one thread that freezes or merges.
+    /// The list of what is behind the arrays, or was behind those before. Replaced by the reader who
+    /// finds that it begins too early.
+    list: EpochCell<List>,
+    /// Held by the one thread that changes `runs`.
     freezing: Mutex<()>,
 }
 
-/// What is known of the entries inserted so far.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
-    /// How many there are; approximate while others insert.
-    pub(super) entries: usize,
-    /// How many bytes of arena one took lately; 0 if that is not known.
-    pub(super) entry_bytes: usize,
-}
-
 impl OrderedIndex {
-    /// An empty index of an arena of `capacity` bytes. What freezing replaces goes to `garbage`.
-    pub(super) fn new(
-        capacity: usize,
-        rule: SpanRule,
-        garbage: &Arc<Garbage>,
-        memory: &Recycler,
-    ) -> Self {
+    /// An empty index, of which `span_bytes` of arena are sorted at once in the background. What is
+    /// replaced goes to `garbage`.
+    pub(super) fn new(span_bytes: usize, garbage: &Arc<Garbage>) -> Self {
         Self {
-            lists: Lists::new(capacity, rule, memory),
+            span_bytes,
             runs: EpochCell::new(Arc::new(RunList::default()), Arc::clone(garbage)),
-            garbage: Arc::clone(garbage),
+            list: EpochCell::new(Arc::new(List::new(0)), Arc::clone(garbage)),
             freezing: Mutex::new(()),
         }
     }
 
-    /// Whether the list that `place` belongs to is made.
-    #[inline]
-    pub(super) fn covers(&self, place: usize) -> bool {
-        self.lists.covers(place)
+    /// Entries that are frozen, dropped ones included.
+    pub(super) fn frozen_entries(&self) -> usize {
+        self.runs.load(&epoch::pin()).linked()
     }
 
-    /// Makes a list that `place` belongs to, if there is none; entries like those seen fit it.
-    pub(super) fn extend(&self, place: usize, seen: Seen) {
-        self.lists.extend(place, seen.entry_bytes);
-    }
-
-    /// What is known of the entries, when `place` is about to be written.
-    pub(super) fn seen(&self, place: usize) -> Seen {
+    /// Entries that are published. Walks over all that is not frozen.
+    pub(super) fn entries(&self, arena: &Arena) -> usize {
         let guard = epoch::pin();
         let runs = self.runs.load(&guard);
-        let made = self.lists.made();
-        let live = |i| self.lists.get(i, &guard).len();
-        let total = runs.linked() + (runs.live_from..made).map(live).sum::<usize>();
-        let (entries, bytes) = match made.checked_sub(1) {
-            None => (0, 0),
-            Some(last) if last >= runs.live_from => {
-                let end = self.lists.end(last).min(place);
-                (live(last), end.saturating_sub(self.lists.start(last)))
-            }
-            Some(last) => (runs.linked(), self.lists.end(last)),
-        };
-        Seen { entries: total, entry_bytes: bytes.checked_div(entries).unwrap_or(0) }
-    }
-
-    /// Inserts the entry at `place`, which is written, in a record that is not marked, and whose
-    /// list is made. `arena` is the one that this index belongs to.
-    #[inline]
-    pub(super) fn insert(&self, arena: &Arena, place: usize, number: u64) {
-        let (op, _) = arena.written(place);
-        // SAFETY: `written` checked that the operation lies inside the arena, which outlives the
-        // lists (M1); it is not written again (M4).
-        let key = unsafe { SortKey::of(op, number) };
-        self.lists.insert(place, key);
+        runs.linked() + walk::count(arena, runs.frozen_to)
     }
 
     /// The newest entry of a key numbered below `below`, or `Err` if a freeze has dropped what a
-    /// reader there may see.
+    /// reader there may see. `base` is the LSN of place 0.
     pub(super) fn get<'a>(
         &self,
-        _arena: &'a Arena,
+        arena: &'a Arena,
+        base: u64,
         key: (KeyspaceId, &[u8]),
         below: u64,
     ) -> std::result::Result<Option<Entry<'a>>, Overtaken> {
@@ -125,28 +104,24 @@ impl OrderedIndex {
         }
         let Some(newest) = below.checked_sub(1) else { return Ok(None) };
         let probe = SortKey::probe(key.0, key.1, newest);
-        // Newest first: numbers rise with places, so the first hit wins.
-        let in_list = |i| {
-            let first = self.lists.get(i, &guard).first_from(Bound::Included(&probe))?;
-            first.key().same_key(&probe).then_some(*first.key())
-        };
-        let in_run = |run: &Arc<Run>| {
-            run.keys.get(run.lower_bound(&probe)).copied().filter(|key| key.same_key(&probe))
-        };
-        let found = (runs.live_from..self.lists.made())
-            .rev()
-            .find_map(in_list)
-            .or_else(|| runs.runs.iter().rev().find_map(in_run));
+        let newest_first = self
+            .behind(arena, base, runs, place_of(below, base), &guard)
+            .into_iter()
+            .chain(runs.runs.iter().rev().map(Source::of_run));
+        // Numbers rise with places, so the first hit wins.
+        let window = Window { keyspace: key.0, below };
+        let mut hits = newest_first
+            .filter_map(|mut source| source.seek_forward(Bound::Included(&probe), window))
+            .filter(|key| key.same_key(&probe));
         // SAFETY: it is no probe, and points into the arena (M1).
-        Ok(found.map(|key| unsafe { key.entry() }))
+        Ok(hits.next().map(|key| unsafe { key.entry() }))
     }
 
-    /// Captures what a reader at `below` needs; lists that start at or behind the place `end` have
-    /// nothing for it.
+    /// What a reader at `below` needs, `base` being the LSN of place 0.
     ///
     /// # Errors
     /// `Busy` if a freeze has dropped what a reader there may see.
-    pub(super) fn sources(&self, below: u64, end: u64) -> Result<Vec<Source>> {
+    pub(super) fn sources(&self, arena: &Arena, base: u64, below: u64) -> Result<Vec<Source>> {
         let guard = epoch::pin();
         let runs = self.runs.load(&guard);
         if !runs.is_exact_at(below) {
@@ -155,30 +130,92 @@ impl OrderedIndex {
                 "the position is too old; read at a newer one",
             ));
         }
-        let frozen = runs.runs.iter().map(Source::of_run);
-        let live = (runs.live_from..self.lists.made())
-            .filter(|&i| (self.lists.start(i) as u64) < end)
-            .map(|i| Source::List(self.lists.get_arc(i, &guard), None));
-        Ok(frozen.chain(live).collect())
+        let behind = self.behind(arena, base, runs, place_of(below, base), &guard);
+        Ok(runs.runs.iter().map(Source::of_run).chain(behind).collect())
     }
 
-    /// Freezes the oldest list if its span ends at or below the place `complete`, else merges runs
-    /// if enough of one size are there. Returns whether it did anything.
-    pub(super) fn freeze_step(&self, complete: u64, keep: Keep<'_>) -> bool {
+    /// The entries of at least the published records behind `runs` that begin before `to`, in order.
+    fn behind(
+        &self,
+        arena: &Arena,
+        base: u64,
+        runs: &RunList,
+        to: usize,
+        guard: &Guard,
+    ) -> Option<Source> {
+        let from = runs.frozen_to;
+        if to <= from || arena.mark(from) == 0 {
+            return None;
+        }
+        let list = self.list_from(from, guard);
+        let seen = list.to();
+        if seen < to && arena.mark(seen) != 0 {
+            let mut keys = Vec::new();
+            let end = walk::collect(arena, base, seen, to, &mut keys);
+            if keys.len() >= SORT_ENTRIES {
+                let mut all = list.below(base + seen as u64);
+                all.extend_from_slice(&keys);
+                // Two sorted parts at best.
+                all.sort();
+                if let Some(run) = self.fold(from, end, all, guard) {
+                    return Some(Source::of_run(&run));
+                }
+            }
+            list.extend(&keys, end);
+        }
+        Some(Source::of_list(list))
+    }
+
+    /// The list of the records behind the place `from`.
+    fn list_from(&self, from: usize, guard: &Guard) -> Arc<List> {
+        loop {
+            let kept = self.list.load_arc(guard);
+            if kept.from() == from {
+                return kept;
+            }
+            let new = Arc::new(List::new(from));
+            // A reader who comes late leaves the list to those of today.
+            if kept.from() > from
+                || self.list.compare_exchange(&kept, Arc::clone(&new), guard).is_ok()
+            {
+                return new;
+            }
+        }
+    }
+
+    /// Makes an array for all of `keys`, which are the sorted entries of the records that begin in
+    /// `[from, to)`; none if somebody else freezes just now.
+    fn fold(&self, from: usize, to: usize, keys: Vec<SortKey>, guard: &Guard) -> Option<Arc<Run>> {
+        let _freezing = self.freezing.try_lock()?;
+        let now = self.runs.load(guard);
+        if now.frozen_to != from {
+            return None;
+        }
+        let run = Arc::new(Run::of_sorted(keys));
+        self.runs.swap(Arc::new(now.with(Arc::clone(&run), to)), guard);
+        Some(run)
+    }
+
+    /// Freezes the next span if it is published, that is, ends at or below the place `published`;
+    /// else merges runs if enough of one size are there. Returns whether it did anything.
+    pub(super) fn freeze_step(
+        &self,
+        arena: &Arena,
+        base: u64,
+        published: usize,
+        keep: Keep<'_>,
+    ) -> bool {
         let Some(_freezing) = self.freezing.try_lock() else { return false };
-        // Not pinned while it works: it is the only one that retires runs and lists, and it holds
-        // its own count of the run list.
+        // Not pinned while it works: it holds its own count of the run list.
         let now = self.runs.load_arc(&epoch::pin());
-        let i = now.live_from;
-        if i < self.lists.made() && self.lists.end(i) as u64 <= complete {
-            let list = self.lists.get_arc(i, &epoch::pin());
-            let run = Run::freeze(list.iter(), list.len(), keep);
-            let guard = epoch::pin();
-            self.runs.swap(Arc::new(now.with(run)), &guard);
-            // SAFETY: the run list published above starts behind this list, and only the holder
-            // of `freezing` takes lists, each once (M7).
-            let retired = unsafe { self.lists.take(i) };
-            self.garbage.retire(Box::new(retired), &guard);
+        let to = now.frozen_to.saturating_add(self.span_bytes);
+        // Who counts on more than was written finds no mark.
+        if to <= published && arena.mark(now.frozen_to) != 0 {
+            let mut keys = Vec::new();
+            let end = walk::collect(arena, base, now.frozen_to, to, &mut keys);
+            keys.sort_unstable();
+            let run = Run::freeze(keys, keep);
+            self.runs.swap(Arc::new(now.with(Arc::new(run), end)), &epoch::pin());
             return true;
         }
         let Some(merged) = now.merged(keep) else { return false };
@@ -199,34 +236,34 @@ impl OrderedIndex {
 /// What tests look at.
 #[cfg(all(test, not(loom)))]
 impl OrderedIndex {
-    /// Bytes that lists and runs take.
+    /// Bytes that arrays take.
     pub(super) fn memory_bytes(&self) -> usize {
         let guard = epoch::pin();
-        let runs = self.runs.load(&guard);
-        let frozen: usize = runs.runs.iter().map(|run| run.memory_bytes()).sum();
-        let live = |i| self.lists.get(i, &guard).len() * lists::NODE_BYTES;
-        frozen + (runs.live_from..self.lists.made()).map(live).sum::<usize>()
+        self.runs.load(&guard).runs.iter().map(|run| run.memory_bytes()).sum()
     }
 
-    /// How many lists are made, how many of them are frozen, and into how many runs.
-    pub(super) fn counts(&self) -> (usize, usize, usize) {
-        let guard = epoch::pin();
-        let runs = self.runs.load(&guard);
-        (self.lists.made(), runs.live_from, runs.runs.len())
+    /// The place up to which all is frozen.
+    pub(super) fn frozen_to(&self) -> usize {
+        self.runs.load(&epoch::pin()).frozen_to
     }
+
+    /// How many entries the list has.
+    pub(super) fn listed(&self) -> usize {
+        self.list.load(&epoch::pin()).len()
+    }
+
+    /// How many arrays there are.
+    pub(super) fn run_count(&self) -> usize {
+        self.runs.load(&epoch::pin()).runs.len()
+    }
+}
+
+/// Where a reader at `below` need not look any more. Beyond the arena nothing has a mark.
+fn place_of(below: u64, base: u64) -> usize {
+    usize::try_from(below.saturating_sub(base)).unwrap_or(usize::MAX)
 }
 
 /// A freeze dropped what only readers between its snapshots and its horizon could see, and this
 /// may be one of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Overtaken;
-
-impl Drop for OrderedIndex {
-    fn drop(&mut self) {
-        let live_from = self.runs.load(&epoch::pin()).live_from;
-        for i in live_from..self.lists.made() {
-            // SAFETY: nobody else is left, and those below were taken by freezing.
-            drop(unsafe { self.lists.take(i) });
-        }
-    }
-}

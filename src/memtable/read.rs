@@ -1,7 +1,7 @@
 //! Reading a memtable: by key through the point index, by range through the ordered index.
 //!
 //! Readers take no lock. A position covers published entries only, so all that it covers is linked
-//! and inserted (P2).
+//! (P2) and has marks.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ impl Memtable {
     /// the indexes.
     #[inline]
     pub(crate) fn is_void(&self, below: Lsn) -> bool {
-        // Who makes an entry makes its list before it reserves room.
-        self.base().is_none_or(|base| below <= base) || !self.ordered.covers(0)
+        // Nothing is visible before the first record is whole.
+        self.base().is_none_or(|base| below <= base) || self.arena.mark(0) == 0
     }
 
     /// Where a key belongs in the point index, for the calls that take a hash. The same in all
@@ -95,7 +95,8 @@ impl Memtable {
 
     #[cold]
     fn get_ordered(&self, hash: u64, key: (KeyspaceId, &[u8]), below: Lsn) -> Option<MemFound<'_>> {
-        if let Ok(found) = self.ordered.get(&self.arena, key, below.0) {
+        let base = self.base()?;
+        if let Ok(found) = self.ordered.get(&self.arena, base.0, key, below.0) {
             return found.map(MemFound::from);
         }
         // Overtaken by a freeze, which is rare. Chains lose nothing, however long they are.
@@ -126,7 +127,7 @@ impl Memtable {
 
     fn sources(&self, below: Lsn) -> Result<Vec<super::ordered::Source>> {
         match self.base() {
-            Some(base) => self.ordered.sources(below.0, below.0.saturating_sub(base.0)),
+            Some(base) => self.ordered.sources(&self.arena, base.0, below.0),
             None => Ok(Vec::new()),
         }
     }

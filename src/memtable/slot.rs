@@ -82,8 +82,6 @@ impl Memtable {
         if self.is_full_hint() && self.tail.sealed_at().is_none() {
             return Reserve::Full(word);
         }
-        // Lists that the record needs are made while failing is harmless.
-        self.prepare(word.saturating_sub(self.tail.base().0) + bytes);
         match self.tail.reserve(bytes) {
             Reserved::At(lsn) => Reserve::Done(self.slot(lsn, bytes)),
             Reserved::Full(word) => Reserve::Full(word),
@@ -97,14 +95,12 @@ impl Memtable {
         if self.is_full_hint() || self.tail() != at.0 {
             return None;
         }
-        self.prepare(at.0 - self.tail.base().0 + bytes);
         self.tail.reserve_at(at, bytes).then(|| self.slot(at, bytes))
     }
 
     /// The one slot of a memtable that was born sealed. Its maker calls this once.
     pub(crate) fn take_whole(&self, bytes: u64) -> Slot<'_> {
         assert!(self.tail.take_whole(), "the slot of a whole memtable is taken once");
-        self.prepare(bytes);
         self.slot(self.tail.base(), bytes)
     }
 

@@ -6,6 +6,8 @@
 //!
 //! Here is only the arithmetic and its word; what lies at the positions is the arena's matter.
 
+use crossbeam_utils::CachePadded;
+
 use crate::base::Lsn;
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::record::SEAL_BYTES;
@@ -30,8 +32,9 @@ pub(crate) struct Tail {
     /// word's release publishes it), read by everybody after the word or the read state.
     base: AtomicU64,
     /// Moved by compare-and-swap by writers, sealers and installers (release), loaded by all
-    /// (acquire).
-    word: AtomicU64,
+    /// (acquire). Alone in its lines: every put writes it, and what lies beside it in a memtable is
+    /// read by every get.
+    word: CachePadded<AtomicU64>,
     capacity: u64,
     /// Born sealed: the whole of it belongs to one writer.
     whole: bool,
@@ -42,7 +45,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// Not opened. `capacity` in bytes includes the room for the seal.
     pub(crate) fn new(capacity: u64, whole: bool) -> Self {
-        let (base, word) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (base, word) = (AtomicU64::new(0), CachePadded::new(AtomicU64::new(0)));
         Self { base, word, capacity, whole, taken: AtomicBool::new(false) }
     }
 

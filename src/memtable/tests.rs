@@ -17,15 +17,14 @@ use crate::base::{Cursor, Entry, KeyspaceId, Kind, Lsn};
 use crate::mem::{Garbage, Recycler};
 
 use super::layout::{FLAGS_AT, HEADER_BYTES, TYPE_AT, TYPE_BATCH};
-use super::ordered::SpanRule;
+use super::ordered::SPAN_BYTES;
 use super::{MemFound, Memtable};
 
 /// Where the tests' generations start: not at 0, so that bases matter.
 const BASE: u64 = 1 << 20;
 
-/// Many short lists.
-const SHORT_SPANS: SpanRule =
-    SpanRule { entries: 20, bytes_min: 512, bytes_max: 4096, bytes_first: 1024 };
+/// Many short arrays.
+const SHORT_SPANS: usize = 1024;
 
 /// One operation of a batch.
 #[derive(Clone, Debug)]
@@ -78,19 +77,21 @@ struct Engine {
     garbage: Arc<Garbage>,
     tail: AtomicU64,
     visible: AtomicU64,
+    span_bytes: usize,
 }
 
 impl Engine {
-    fn new(capacity: u64, rule: SpanRule) -> Self {
+    fn new(capacity: u64, span_bytes: usize) -> Self {
         let garbage = Arc::new(Garbage::new());
         let memory = recycler();
-        let table = Memtable::with_rule(capacity, 0, 42, &garbage, &memory, rule).unwrap();
+        let table = Memtable::with_spans(capacity, 0, 42, &garbage, &memory, span_bytes).unwrap();
         table.set_base(Lsn(BASE));
         Self {
             table: Arc::new(table),
             garbage,
             tail: AtomicU64::new(0),
             visible: AtomicU64::new(BASE),
+            span_bytes,
         }
     }
 
@@ -131,13 +132,9 @@ impl Engine {
         record[16..24].copy_from_slice(&(BASE + place).to_le_bytes());
         record[TYPE_AT] = TYPE_BATCH;
         record[FLAGS_AT] = flags;
-        self.table.prepare(place);
         self.table.fill_reserved(place + 4, &record[4..]);
         for (index, &entry) in (0..).zip(&places) {
             self.table.link(place, index, entry);
-        }
-        for (index, &entry) in (0..).zip(&places) {
-            self.table.insert(place, index, entry);
         }
     }
 
@@ -168,27 +165,28 @@ impl Engine {
         self.freeze(&[], Lsn(0));
     }
 
-    /// Writes fillers in keyspace 9 until the list that is written now is complete.
-    fn complete_list(&self) {
-        let made = self.lists();
-        while self.lists() == made {
+    /// Writes fillers in keyspace 9 until no span has both what came before and what comes after.
+    fn complete_span(&self) {
+        let end = self.tail.load(Ordering::Acquire) + self.span_bytes as u64;
+        while self.tail.load(Ordering::Acquire) < end {
             self.write(&[put_in(9, b"filler", &[0; 100])]);
         }
     }
 
-    /// Lists made.
-    fn lists(&self) -> usize {
-        self.table.ordered.counts().0
+    /// Spans that are written, at least in part, and not frozen.
+    fn unfrozen(&self) -> u64 {
+        let bytes = self.tail.load(Ordering::Acquire) - self.frozen_to();
+        bytes.div_ceil(self.span_bytes as u64)
     }
 
-    /// Lists frozen.
-    fn frozen(&self) -> usize {
-        self.table.ordered.counts().1
+    /// The place up to which all is frozen.
+    fn frozen_to(&self) -> u64 {
+        self.table.ordered.frozen_to() as u64
     }
 
-    /// Runs that they became.
+    /// Arrays.
     fn runs(&self) -> usize {
-        self.table.ordered.counts().2
+        self.table.ordered.run_count()
     }
 
     fn value(&self, key: &[u8], below: u64) -> Option<Vec<u8>> {

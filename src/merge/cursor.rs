@@ -6,15 +6,15 @@
 //! been moved past what was shown; every other source stands on its first entry beyond the
 //! leader's (in the direction of travel), or has none.
 //!
-//! A seek goes through all sources in stages, so that they wait for memory together and not one
-//! after the other ([`Cursor::approach`]).
+//! A seek goes through all sources in stages, so that they wait for memory, and for the disk,
+//! together and not one after the other ([`Cursor::approach`]).
 //!
 //! Not here: visibility. All versions and tombstones are shown. Two sources may hold an entry of
 //! the same number only if they hold the same entry; it is then shown twice.
 
 use std::cmp::Ordering;
 
-use crate::base::cursor::{APPROACH_STAGES, Stamp, pass_versions};
+use crate::base::cursor::{APPROACH_DISK, APPROACH_STAGES, Stamp, pass_versions};
 use crate::base::key::compare;
 use crate::base::{Cursor, Entry, Packed, Result};
 
@@ -108,6 +108,11 @@ impl<C: Cursor> MergeCursor<C> {
         for stage in 0..APPROACH_STAGES {
             for source in &mut self.sources {
                 source.approach(key, number, stage);
+            }
+        }
+        if self.sources.iter().filter(|source| source.is_waiting()).nth(1).is_some() {
+            for source in &mut self.sources {
+                source.approach(key, number, APPROACH_DISK);
             }
         }
     }

@@ -5,6 +5,8 @@
 //! them, so that they are not pushed out again by each other. In a mapped file the system is told
 //! what is wanted soon instead.
 //!
+//! A seek that is not the only one to wait for the disk asks for its block before it waits.
+//!
 //! One thread.
 
 use std::collections::VecDeque;
@@ -12,8 +14,9 @@ use std::collections::VecDeque;
 use crate::base::Result;
 use crate::cache::Pin;
 
+use super::format::TRAILER_BYTES;
 use super::read::Source;
-use super::section::{For, Section};
+use super::section::{For, Section, is_one_page};
 use super::spots::Spots;
 
 /// Most blocks that are read by one call, and most bytes of them (on disk) but for the first.
@@ -112,5 +115,27 @@ impl Ahead {
         self.window = (2 * self.window).clamp(4, 4 * BLOCKS_MAX);
         self.told = section.index.reach(from, self.window, TOLD_BYTES_MAX);
         spots.will_need(section, from, self.told);
+    }
+}
+
+impl Section {
+    /// Block `i`, which is not in memory, if it can be read without waiting for the disk; else the
+    /// system begins to read it. Only a hint: whatever is wrong shows when the block is read.
+    pub(super) fn read_now(&self, source: &Source, i: usize, keep: bool) -> Option<Pin> {
+        let place = self.index.place(i)?;
+        if let (Some(spots), true) = (&self.spots, keep) {
+            spots.will_need(self, i, i + 1);
+            return None;
+        }
+        let (which, one_page) = ((self.offset_of(place), place.stored_bytes), is_one_page(place));
+        let mut draft = source.room_for(&self.slots, which, one_page).ok()?;
+        let stored = usize::try_from(place.stored_bytes).ok()?.checked_add(TRAILER_BYTES)?;
+        if !source.file.read_now(draft.room().get_mut(..stored)?, which.0) {
+            return None;
+        }
+        let fits = |decoded: usize| self.fits(place, decoded);
+        let block = source.decode(&self.slots, draft, which, one_page, fits).ok()?;
+        let page = usize::try_from(place.pages.0).ok()?;
+        Some(self.enter(page, self.checked(source, i, block).ok()?, For::of(keep)))
     }
 }

@@ -17,8 +17,8 @@
 
 use std::cmp::Ordering;
 
-use crate::base::Kind;
 use crate::base::coding::align8;
+use crate::base::{Kind, key::is_equal};
 
 use super::format::{u16_at, u32_at, u64_at};
 use crate::mem::prefetch;
@@ -231,7 +231,7 @@ impl<'a> Block<'a> {
 
     /// Where the parts of the entry at byte `at` lie. None if it is not wholly inside; at any other
     /// place than the beginning of an entry the answer is meaningless, but inside the block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn spans_at(&self, at: usize) -> Option<Spans> {
         let bytes = self.bytes.get(..self.shape.entries_end)?;
         let head = u64_at(bytes, at)?;
@@ -249,7 +249,7 @@ impl<'a> Block<'a> {
     }
 
     /// [`Self::spans_at`] as slices.
-    #[inline]
+    #[inline(always)]
     pub(super) fn entry_at(&self, at: usize) -> Option<BlockEntry<'a>> {
         let spans = self.spans_at(at)?;
         let Spans { suffix_at, value_at, value_end, number, kind, expiry_ms } = spans;
@@ -286,10 +286,9 @@ impl<'a> Block<'a> {
         }
         let kind = Kind::from_u8(tag & TAG_KIND)?;
         let value_at = next.checked_add(suffix_len)?;
-        let value_end = value_at.checked_add(value_len)?;
+        let value_end = value_at.checked_add(value_len).filter(|end| *end <= bytes.len())?;
         let number = self.shape.base.checked_add(delta)?;
-        let inside = value_end <= bytes.len();
-        inside.then_some(Spans { suffix_at: next, value_at, value_end, number, kind, expiry_ms })
+        Some(Spans { suffix_at: next, value_at, value_end, number, kind, expiry_ms })
     }
 
     /// Entry `i`.
@@ -298,11 +297,12 @@ impl<'a> Block<'a> {
         self.entry_at(self.offset(i)?)
     }
 
-    /// The entry that begins at byte `at`, if that is the entry of `key`.
-    #[inline]
+    /// The entry at byte `at`, if that is one of `key`.
+    #[inline(always)]
     pub(super) fn entry_of(&self, at: usize, key: &[u8]) -> Option<BlockEntry<'a>> {
+        let (prefix, suffix) = key.split_at_checked(self.shape.prefix_bytes)?;
         let entry = self.entry_at(at)?;
-        (key.strip_prefix(self.prefix()) == Some(entry.suffix)).then_some(entry)
+        (is_equal(suffix, entry.suffix) && is_equal(prefix, self.prefix())).then_some(entry)
     }
 
     /// The newest entry of `key` with a number of at most `number`, if this block has it.

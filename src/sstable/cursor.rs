@@ -18,7 +18,7 @@ use crate::cache::Pin;
 
 use super::ahead::Ahead;
 use super::block::{Block, Shape, Spans};
-use super::key_buf::{CHUNK_BYTES, KeyBuf};
+use super::key_buf::{CHUNK_BYTES, KeyBuf, is_same};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
@@ -391,6 +391,12 @@ impl Cursor for TableCursor {
     }
 
     #[inline]
+    fn is_waiting(&self) -> bool {
+        let Approach::Block(i) = self.walk.approach else { return false };
+        self.section.as_ref().is_some_and(|section| self.walk.lacks(section, i))
+    }
+
+    #[inline]
     fn next_key(&mut self) -> Result<()> {
         if !self.walk.positioned {
             return Ok(());
@@ -457,10 +463,4 @@ impl Cursor for TableCursor {
     fn head(&self) -> Option<u128> {
         self.walk.head()
     }
-}
-
-/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
-#[inline]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.last() == b.last() && a == b
 }

@@ -57,16 +57,13 @@ impl HashIndex {
     }
 
     /// The places where the key with this hash may be. Each is a multiple of 8 bytes, divided by 8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn candidates(&self, hash: u64) -> Candidates<'_> {
-        Candidates {
-            index: self,
-            wanted: self.fingerprint(hash),
-            at: self.home(hash),
-            lines_left: self.lines.len(),
-            matches: 0,
-            last: false,
-        }
+        let (at, wanted) = (self.home(hash), self.fingerprint(hash));
+        let lines: &[Line] = &self.lines;
+        let place_mask = self.place_mask();
+        let matches = matches(lines.get(at), !place_mask, wanted);
+        Candidates { lines, place_mask, wanted, at, lines_left: lines.len() - 1, matches }
     }
 
     /// Begins to bring the home line of a hash into the processor's cache.
@@ -99,49 +96,50 @@ fn put(line: &mut Line, new: u32) -> bool {
     true
 }
 
+/// One bit for each slot of a line that has this fingerprint.
+#[inline]
+fn matches(line: Option<&Line>, mask: u32, wanted: u32) -> u32 {
+    let Some(line) = line else { return 0 };
+    let alike = line.alike(mask, wanted);
+    // An empty slot looks like one with a fingerprint of zeros.
+    if wanted == 0 { alike & !line.alike(!0, 0) } else { alike }
+}
+
 /// See [`HashIndex::candidates`].
 pub(super) struct Candidates<'a> {
-    index: &'a HashIndex,
+    lines: &'a [Line],
+    place_mask: u32,
     wanted: u32,
-    /// The line that `matches` is of, or the next one to look at while `matches` is 0.
+    /// The line that `matches` is of.
     at: usize,
     lines_left: usize,
-    /// One bit for each slot of the line before `at` that is still to be given.
+    /// One bit for each slot of that line that is still to be given.
     matches: u32,
-    last: bool,
 }
 
 impl Iterator for Candidates<'_> {
     type Item = u32;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u32> {
         while self.matches == 0 {
-            if self.last || self.lines_left == 0 {
+            if self.lines_left == 0 || self.lines.get(self.at)?.alike(!0, 0) != 0 {
                 return None;
             }
-            self.look();
+            self.look_on();
         }
         let i = self.matches.trailing_zeros() as usize;
         self.matches &= self.matches - 1;
-        let line = if self.at == 0 { self.index.lines.len() } else { self.at } - 1;
-        Some(self.index.lines[line].slot(i) & self.index.place_mask())
+        Some(self.lines.get(self.at)?.slot(i) & self.place_mask)
     }
 }
 
 impl Candidates<'_> {
-    /// Compares one whole line.
-    #[inline]
-    fn look(&mut self) {
-        let line = &self.index.lines[self.at];
-        let (matches, empty) = line.search(!self.index.place_mask(), self.wanted);
-        // An empty slot looks like one with a fingerprint of zeros.
-        self.matches = matches & !empty;
-        self.last = empty != 0;
+    /// Goes on to the line behind a full one.
+    #[cold]
+    fn look_on(&mut self) {
         self.lines_left -= 1;
-        self.at += 1;
-        if self.at == self.index.lines.len() {
-            self.at = 0;
-        }
+        self.at = if self.at + 1 == self.lines.len() { 0 } else { self.at + 1 };
+        self.matches = matches(self.lines.get(self.at), !self.place_mask, self.wanted);
     }
 }

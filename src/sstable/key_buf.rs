@@ -117,6 +117,12 @@ impl KeyBuf {
     }
 }
 
+/// Whether two suffixes are the same; they seldom are, and mostly differ in the last bytes.
+#[inline]
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}
+
 /// The first eight of a suffix of `bytes` bytes that `chunk` begins with, zero-padded, as a number
 /// that orders like them.
 #[inline]

@@ -8,18 +8,30 @@
 //! Not here: when tables are made, which of them are alive, and the directory's sync.
 
 mod ahead;
+#[allow(
+    clippy::inline_always,
+    reason = "else each step of a point read passes its result by memory"
+)]
 mod block;
 mod builder;
 mod cursor;
 mod encode;
 mod filter;
 mod format;
+#[allow(
+    clippy::inline_always,
+    reason = "else each step of a point read passes its result by memory"
+)]
 mod hash_index;
 mod index;
 mod key_buf;
 mod output;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
+#[allow(
+    clippy::inline_always,
+    reason = "else each step of a point read passes its result by memory"
+)]
 mod point;
 mod properties;
 mod read;

@@ -124,7 +124,7 @@ impl PointReader {
     }
 
     /// Looks for the newest entry of `key` below `below` in what is in memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn glance<'g>(
         &'g self,
         hash: u64,
@@ -148,11 +148,15 @@ impl Section {
     /// The page of a place that the hash index names.
     #[inline]
     pub(super) fn page_of(&self, place: u32) -> Place {
-        let (page, at) = (place / self.page_places, place % self.page_places);
+        let page = match self.page_shift {
+            Some(shift) => place >> shift.get(),
+            None => place / self.page_places,
+        };
+        let at = place - page * self.page_places;
         Place { page: page as usize, at: at as usize * 8 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn glance<'g>(&'g self, hash: u64, key: &[u8], below: Lsn, guard: &'g Guard) -> Glance<'g> {
         if let Some(index) = &self.hash {
             for place in index.candidates(hash) {
@@ -213,7 +217,7 @@ impl Section {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn seen<'g>(&'g self, entry: &BlockEntry<'g>, page: usize) -> Seen<'g> {
         let BlockEntry { kind, expiry_ms, value, value_at, .. } = *entry;
         Seen { kind, expiry_ms, value, section: self, page, value_at }

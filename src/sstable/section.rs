@@ -5,6 +5,7 @@
 //! cache's; any thread may call everything.
 
 use std::io::IoSliceMut;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -71,6 +72,8 @@ pub(super) struct Section {
     pub(super) page_bytes: usize,
     /// The same divided by 8.
     pub(super) page_places: u32,
+    /// Its logarithm, if it is a power of two.
+    pub(super) page_shift: Option<NonZeroU8>,
     /// One for each page; a block uses that of its first page.
     pub(super) slots: Slots,
     /// Where blocks lie in the mapped file, if it is mapped.
@@ -98,6 +101,8 @@ impl Section {
         let slots = Slots::new(cache, pages);
         let spots = source.map.as_ref().and_then(|map| Spots::new(map, &index, place.begin));
         let page_places = (properties.options.block_bytes / 8).max(1);
+        let shift = page_places.trailing_zeros().to_le_bytes()[0];
+        let page_shift = NonZeroU8::new(shift).filter(|_| page_places.is_power_of_two());
         let seed = source.file_id;
         Ok(Self {
             place,
@@ -109,6 +114,7 @@ impl Section {
             seed,
             page_bytes,
             page_places,
+            page_shift,
             slots,
             spots,
         })
@@ -260,7 +266,7 @@ impl Section {
     }
 
     /// Gives a block that was read to those who want it.
-    fn enter(&self, page: usize, mut draft: Draft, to: For) -> Pin {
+    pub(super) fn enter(&self, page: usize, mut draft: Draft, to: For) -> Pin {
         if matches!(to, For::Passing) {
             return self.slots.private(draft);
         }
@@ -355,12 +361,12 @@ impl Section {
     }
 
     /// Where a block begins in the file.
-    fn offset_of(&self, place: BlockPlace) -> u64 {
+    pub(super) fn offset_of(&self, place: BlockPlace) -> u64 {
         self.place.begin.saturating_add(place.offset)
     }
 
     /// Whether a block of this decoded length takes the pages that the index says.
-    fn fits(&self, place: BlockPlace, decoded: usize) -> bool {
+    pub(super) fn fits(&self, place: BlockPlace, decoded: usize) -> bool {
         let pages = usize::try_from(place.pages.1 - place.pages.0).unwrap_or(usize::MAX);
         decoded.div_ceil(self.page_bytes) == pages
     }
@@ -373,7 +379,7 @@ impl Section {
         self.checked(source, i, block)
     }
 
-    fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
+    pub(super) fn checked(&self, source: &Source, i: usize, block: Draft) -> Result<Draft> {
         match Block::parse(&block) {
             Some(parsed) if parsed.check() => Ok(block),
             _ => Err(self.bad_block(source, i)),
@@ -388,7 +394,7 @@ impl Section {
 }
 
 /// Whether a block may have many entries: longer ones have one.
-fn is_one_page(place: BlockPlace) -> bool {
+pub(super) fn is_one_page(place: BlockPlace) -> bool {
     place.pages.1 - place.pages.0 == 1
 }
 

@@ -62,6 +62,11 @@ impl Cursor for AnyCursor {
     }
 
     #[inline]
+    fn is_waiting(&self) -> bool {
+        each!(self, cursor => cursor.is_waiting())
+    }
+
+    #[inline]
     fn next_key(&mut self) -> Result<()> {
         each!(self, cursor => cursor.next_key())
     }

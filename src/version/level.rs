@@ -80,12 +80,13 @@ impl Run {
     }
 
     /// Whether `key` lies in the key range of section `index`.
+    #[cold]
     pub(crate) fn covers(&self, index: usize, key: &[u8]) -> bool {
         self.smallest(index) <= key && key <= self.largest(index)
     }
 
     /// Whether a lookup must look into section `index`: by key range and numbers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn may_hold(&self, index: usize, wanted: &Wanted<'_>) -> bool {
         let Some(gate) = self.gates.get(index) else { return false };
         let outside = wanted.head < gate.smallest || wanted.head > gate.largest;
@@ -93,13 +94,27 @@ impl Run {
             return false;
         }
         // Heads that are alike say nothing about the rest.
-        (gate.smallest < wanted.head && wanted.head < gate.largest)
-            || self.covers(index, wanted.key)
+        let is_inside = gate.smallest < wanted.head && wanted.head < gate.largest;
+        is_inside || self.covers(index, wanted.key)
     }
 
     /// The first section whose largest key is at or after `key`. For levels below 0.
     pub(crate) fn first_reaching(&self, key: &[u8]) -> usize {
-        let head = head_of(key);
+        self.first_reaching_head(head_of(key), key)
+    }
+
+    /// The one section of a level below 0 that may hold what is wanted.
+    #[inline]
+    pub(super) fn candidate(&self, wanted: &Wanted<'_>) -> Option<&Section> {
+        let index = match self.gates.len() {
+            0 | 1 => 0,
+            _ => self.first_reaching_head(wanted.head, wanted.key),
+        };
+        if self.may_hold(index, wanted) { self.sections.get(index) } else { None }
+    }
+
+    #[inline]
+    fn first_reaching_head(&self, head: u128, key: &[u8]) -> usize {
         self.partition(|index| match self.gates[index].largest.cmp(&head) {
             Ordering::Less => true,
             Ordering::Equal => self.largest(index) < key,
@@ -112,6 +127,7 @@ impl Run {
         self.partition(|index| self.smallest(index) <= key)
     }
 
+    #[inline]
     fn partition(&self, before: impl Fn(usize) -> bool) -> usize {
         let (mut low, mut high) = (0, self.sections.len());
         while low < high {

@@ -154,6 +154,11 @@ impl Cursor for LevelCursor {
     }
 
     #[inline]
+    fn is_waiting(&self) -> bool {
+        self.here.as_ref().is_some_and(|(_, cursor)| cursor.is_waiting())
+    }
+
+    #[inline]
     fn next_key(&mut self) -> Result<()> {
         self.move_on(TableCursor::next_key)
     }

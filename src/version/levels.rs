@@ -123,16 +123,21 @@ impl Section {
 pub(crate) struct Levels {
     keyspace: KeyspaceId,
     runs: [Arc<Run>; LEVEL_COUNT],
+    /// Bit i is set if level i has sections.
+    filled: u8,
 }
 
 impl Levels {
     /// A keyspace without entries.
     pub(crate) fn empty(keyspace: KeyspaceId) -> Self {
-        Self { keyspace, runs: std::array::from_fn(|_| Arc::default()) }
+        Self { keyspace, runs: std::array::from_fn(|_| Arc::default()), filled: 0 }
     }
 
     /// The same levels, one of them replaced. The level exists.
     pub(crate) fn with_run(mut self, level: Level, run: Run) -> Self {
+        let bit = 1 << level.0;
+        self.filled =
+            if run.sections().is_empty() { self.filled & !bit } else { self.filled | bit };
         self.runs[usize::from(level.0)] = Arc::new(run);
         self
     }
@@ -150,6 +155,12 @@ impl Levels {
     /// All levels, from 0 on.
     pub(super) fn runs(&self) -> &[Arc<Run>; LEVEL_COUNT] {
         &self.runs
+    }
+
+    /// Bit i is set if level i has sections.
+    #[inline]
+    pub(super) fn filled(&self) -> u8 {
+        self.filled
     }
 
     /// The sections of one level: level 0 newest first, others by key. None in unknown levels.

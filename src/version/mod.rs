@@ -24,9 +24,17 @@
 
 mod any_cursor;
 mod edit;
+#[allow(
+    clippy::inline_always,
+    reason = "else each step of a point read passes its result by memory"
+)]
 mod level;
 mod level_cursor;
 mod levels;
+#[allow(
+    clippy::inline_always,
+    reason = "else each step of a point read passes its result by memory"
+)]
 mod plan;
 mod sizes;
 mod tables;

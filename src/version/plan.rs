@@ -4,8 +4,8 @@
 //! bring into the processor's cache what decides in each. It borrows the levels; making one and
 //! [`Plan::glance`] touch only what is in memory. A plan belongs to one thread.
 
+use super::Level;
 use super::levels::{Levels, Section};
-use super::{Level, Run};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::{Lsn, Result};
 use crate::mem::epoch::Guard;
@@ -77,7 +77,7 @@ impl<'v, 'k> Plan<'v, 'k> {
     }
 
     /// Begins the search for a key, in place of what was planned before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start(&mut self, levels: Option<&'v Levels>, key: &'k [u8], below: Lsn) {
         self.levels = levels;
         self.wanted = Wanted::new(key, below);
@@ -86,7 +86,7 @@ impl<'v, 'k> Plan<'v, 'k> {
     }
 
     /// Names the next sections, until there is no more or no place for one.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         (self.count, self.at) = (0, 0);
         let Some(levels) = self.levels else { return };
@@ -130,7 +130,7 @@ impl<'v, 'k> Plan<'v, 'k> {
     }
 
     /// The newest entry, as far as it can be told from what is in memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn glance<'g>(&mut self, guard: &'g Guard) -> Glance<'g>
     where
         'v: 'g,
@@ -156,7 +156,7 @@ impl<'v, 'k> Plan<'v, 'k> {
 
 impl Levels {
     /// The next section that may hold what is wanted, from `rest` on, which moves past it.
-    #[inline]
+    #[inline(always)]
     fn next_candidate(&self, wanted: &Wanted<'_>, rest: &mut Rest) -> Option<&Section> {
         if rest.level == 0 {
             let level0 = self.run(Level(0));
@@ -169,13 +169,18 @@ impl Levels {
             }
             rest.level = 1;
         }
-        while let Some(run) = self.runs().get(rest.level) {
-            rest.level += 1;
-            if let Some(section) = deeper(run, wanted) {
-                return Some(section);
+        loop {
+            let ahead = self.filled() >> rest.level;
+            if ahead == 0 {
+                return None;
+            }
+            let level = rest.level + ahead.trailing_zeros() as usize;
+            rest.level = level + 1;
+            let section = self.runs().get(level).and_then(|run| run.candidate(wanted));
+            if section.is_some() {
+                return section;
             }
         }
-        None
     }
 
     /// The newest version of `key` whose number is below `below`, read from the disk if need be;
@@ -190,15 +195,4 @@ impl Levels {
         }
         Ok(None)
     }
-}
-
-/// The one section of a level below 0 that may hold what is wanted.
-#[inline]
-fn deeper<'a>(run: &'a Run, wanted: &Wanted<'_>) -> Option<&'a Section> {
-    let section = run.sections().first()?;
-    let index = if run.sections().len() == 1 { 0 } else { run.first_reaching(wanted.key) };
-    if index > 0 {
-        return run.sections().get(index).filter(|_| run.may_hold(index, wanted));
-    }
-    run.may_hold(0, wanted).then_some(section)
 }

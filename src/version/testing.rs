@@ -24,6 +24,9 @@ pub(crate) struct Faults {
     pub(crate) fail_read_at: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) fail_write_at: AtomicU64,
+    /// Reads that were not to wait, and whether they need not.
+    pub(crate) asked: AtomicU64,
+    pub(crate) at_once: AtomicBool,
 }
 
 impl Faults {
@@ -132,6 +135,10 @@ impl File for MemFile {
         let read = buf.len().min(bytes.len() - from);
         buf[..read].copy_from_slice(&bytes[from..from + read]);
         Ok(read)
+    }
+    fn read_now(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.faults.asked.fetch_add(1, Ordering::Relaxed);
+        self.faults.at_once.load(Ordering::Relaxed) && self.read_at(buf, offset).is_ok()
     }
     fn write_at(&self, new: &[u8], offset: u64) -> Result<()> {
         self.faults.write()?;

@@ -266,6 +266,31 @@ fn a_failed_opening_is_an_error_and_the_next_try_succeeds() {
 }
 
 #[test]
+fn a_seek_asks_for_all_blocks_that_it_lacks_before_it_waits_for_one() {
+    let entries = |number| vec![Owned::put(b"a", number, b"1"), Owned::put(b"c", number + 1, b"2")];
+    for at_once in [false, true] {
+        let store = Store::new();
+        let placed = [1, 11, 21].map(|number| store.placed(KS, 0, entries(number)));
+        let edit = first_edit(&[0], placed.into_iter().collect());
+        let version = Version::default().apply(&edit, &store.tables).unwrap();
+        let faults = &store.dir.faults;
+        faults.at_once.store(at_once, Ordering::Relaxed);
+        let mut merged = MergeCursor::new(version.cursors_in(KS, None, None).unwrap());
+        let read = || faults.reads.load(Ordering::Relaxed);
+
+        let opened = read();
+        merged.seek_ge(b"b", u64::MAX).unwrap();
+        assert_eq!(merged.entry().unwrap().number, 22);
+        assert_eq!(faults.asked.load(Ordering::Relaxed), 3);
+        assert_eq!(read() - opened, 3, "each block is read once");
+
+        merged.seek_ge(b"a", u64::MAX).unwrap();
+        assert_eq!(merged.entry().unwrap().number, 21);
+        assert_eq!(faults.asked.load(Ordering::Relaxed), 3, "all are in memory now");
+    }
+}
+
+#[test]
 fn every_failed_read_of_a_walk_is_an_error_and_never_an_end() {
     let mut random = Random::new(5);
     let mut store = Store::new();

@@ -23,6 +23,9 @@ use super::LogMap;
 use crate::base::coding::usize_of;
 use crate::base::{Error, Result};
 
+/// Bytes of a huge page where pages have 4 KiB; mappings are released in whole ones.
+const HUGE_BYTES: u64 = 2 << 20;
+
 /// A shared, writable mapping of the first bytes of a file.
 pub(super) struct MappedLog {
     base: NonNull<u8>,
@@ -73,6 +76,10 @@ impl MappedLog {
         if !map.advise(0, len, libc::MADV_DONTFORK) {
             return Err(Error::io("keep from children", path, &io::Error::last_os_error()));
         }
+        // One fault and one page of the cache for 2 MiB, where kernel and file system have that (ext4
+        // since Linux 6.16): a quarter of the work. A hint: elsewhere nothing changes.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        map.advise(0, len, libc::MADV_HUGEPAGE);
         Ok(map)
     }
 
@@ -142,8 +149,12 @@ impl LogMap for MappedLog {
     }
 
     fn release(&self, offset: u64) {
-        let offset = offset.min(self.len as u64);
-        let whole = offset - offset % self.page_bytes as u64;
+        // Part of a huge page would be let go with the rest of it, which is stored to just now.
+        let whole = if offset < self.len as u64 {
+            offset - offset % HUGE_BYTES
+        } else {
+            (self.len - self.len % self.page_bytes) as u64
+        };
         let before = self.released.fetch_max(whole, Ordering::Relaxed);
         // The address range stays mapped, so a store that comes late faults its page in again.
         #[cfg(any(target_os = "linux", target_os = "android"))]

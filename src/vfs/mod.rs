@@ -101,6 +101,11 @@ pub(crate) trait File: Send + Sync {
     fn len(&self) -> Result<u64>;
     /// Reads up to `buf.len()` bytes at `offset` and returns how many; fewer only at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize>;
+    /// Fills `buf` from `offset` on if that takes no waiting for the disk; else begins to bring
+    /// what is there into memory and returns false, as it does if anything is wrong.
+    fn read_now(&self, _buf: &mut [u8], _offset: u64) -> bool {
+        false
+    }
     /// Fills `bufs` one after the other from `offset` on, as one read where the system can; returns
     /// how many bytes that were, perhaps fewer than there are.
     fn read_scattered(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {

@@ -1,7 +1,7 @@
 //! Loom models of what the engine does without locks: the very functions, over loom's words.
 //!
 //! Each file is about one invariant of `docs/architecture.md`, "Commit" and "Positions". What is
-//! too large for loom (arenas, files, skiplists) is replaced by [`small`], which has the same steps
+//! too large for loom (arenas, files) is replaced by [`small`], which has the same steps
 //! in the same order around the real ones. Every model was seen to fail when the order that it is
 //! about was broken; each says which.
 //!

@@ -1,4 +1,4 @@
-//! What lists and arrays sort by: enough of an entry to place it without touching it.
+//! What arrays sort by: enough of an entry to place it without touching it.
 //!
 //! Order: keyspace, key bytes, number descending. The first 16 key bytes lie inline, so a compare
 //! goes to the arena only for longer keys that begin alike.

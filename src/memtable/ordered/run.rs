@@ -1,8 +1,7 @@
-//! Freezing: complete lists become sorted arrays, and small arrays become larger ones.
+//! Freezing: spans of records become sorted arrays, and small arrays become larger ones.
 //!
-//! An array takes half the memory of a list, is searched without pointers, and fewer runs make a
-//! seek cheaper. All of this happens on background threads, one at a time per generation; readers
-//! keep the runs that they captured.
+//! An array is searched without pointers, and fewer runs make a seek cheaper. One thread at a time
+//! does this for a generation, mostly in the background; readers keep the runs that they captured.
 //!
 //! A put may be dropped on the way only if a newer put or delete of its key hides it from every
 //! reader: from those at a snapshot, and from those at or above the horizon. Readers in between
@@ -20,7 +19,7 @@ use super::key::SortKey;
 /// So many neighbours of one size become one run of the next size.
 pub(in crate::memtable) const MERGE_WIDTH: usize = 4;
 
-/// A sorted array over a range of lists.
+/// A sorted array over a range of records.
 #[derive(Debug)]
 pub(in crate::memtable) struct Run {
     /// In internal order.
@@ -118,17 +117,12 @@ impl<'a> Sieve<'a> {
 }
 
 impl Run {
-    /// The run of a complete list, given as its entries in order.
-    pub(super) fn freeze(
-        entries: impl Iterator<Item = SortKey>,
-        count: usize,
-        keep: Keep<'_>,
-    ) -> Self {
-        let mut sieve = Sieve::new(keep, count);
-        let mut linked = 0;
-        for key in entries {
+    /// The run of the entries of a span, given in order.
+    pub(super) fn freeze(keys: Vec<SortKey>, keep: Keep<'_>) -> Self {
+        let linked = keys.len();
+        let mut sieve = Sieve::new(keep, linked);
+        for key in keys {
             sieve.push(key);
-            linked += 1;
         }
         sieve.finish(linked, &[])
     }
@@ -207,10 +201,10 @@ fn least(rests: &[&[SortKey]]) -> Option<usize> {
 /// What is frozen of a generation. Replaced as a whole.
 #[derive(Debug, Default)]
 pub(super) struct RunList {
-    /// By place, oldest first; together they cover the lists `[0, live_from)`.
+    /// By place, oldest first; together they cover the records that begin before `frozen_to` (M5).
     pub(super) runs: Vec<Arc<Run>>,
-    /// The first list that is not frozen (M7).
-    pub(super) live_from: usize,
+    /// The place of the first record that is not frozen (M7).
+    pub(super) frozen_to: usize,
 }
 
 impl RunList {
@@ -224,11 +218,12 @@ impl RunList {
         self.runs.iter().map(|run| run.linked).sum()
     }
 
-    /// The same with one more list frozen.
-    pub(super) fn with(&self, run: Run) -> Self {
+    /// The same with the run of the records from `frozen_to` up to `to`.
+    pub(super) fn with(&self, run: Arc<Run>, to: usize) -> Self {
         let mut runs = self.runs.clone();
-        runs.push(Arc::new(run));
-        Self { runs, live_from: self.live_from + 1 }
+        // Not even an empty one is dropped if it knows of something that is gone.
+        runs.extend(Some(run).filter(|run| run.linked > 0));
+        Self { runs, frozen_to: to }
     }
 
     /// The same with the oldest neighbours of one rank merged, if there are enough anywhere.
@@ -239,7 +234,7 @@ impl RunList {
         let rank = self.runs[first].rank + 1;
         let merged = Run::merge(&self.runs[first..first + MERGE_WIDTH], rank, keep);
         runs.splice(first..first + MERGE_WIDTH, [Arc::new(merged)]);
-        Some(Self { runs, live_from: self.live_from })
+        Some(Self { runs, frozen_to: self.frozen_to })
     }
 
     /// The same with all runs merged, if seeks have paid for it: they met `seeks` times what is
@@ -254,6 +249,6 @@ impl RunList {
         // As large as the largest: the ranks of those that follow begin at 0 again.
         let rank = self.runs.iter().map(|run| run.rank).max().unwrap_or(0);
         let runs = vec![Arc::new(Run::merge(&self.runs, rank, keep))];
-        Some(Self { runs, live_from: self.live_from })
+        Some(Self { runs, frozen_to: self.frozen_to })
     }
 }

@@ -7,7 +7,7 @@ use crate::base::{KeyspaceId, Lsn};
 use crate::mem::prefetch;
 
 use super::key::SortKey;
-use super::lists::{List, Place};
+use super::list::{List, Place};
 use super::run::Run;
 
 /// How many entries ahead of a walk through an array the arena is prefetched: the array says
@@ -46,6 +46,11 @@ impl Source {
     /// All of a run.
     pub(super) fn of_run(run: &Arc<Run>) -> Self {
         Self::Run(Arc::clone(run), usize::MAX, false)
+    }
+
+    /// All of a list.
+    pub(super) fn of_list(list: Arc<List>) -> Self {
+        Self::List(list, None)
     }
 
     /// Moves to the first entry at or after (or just after) a bound and returns it if shown.

@@ -100,7 +100,7 @@ fn walk(cursor: &mut dyn Cursor, expected: &[(Vec<u8>, u64, Op)], random: &mut R
 }
 
 #[test]
-fn cursor_moves_like_a_sorted_map_over_any_mix_of_lists_and_arrays() {
+fn cursor_moves_like_a_sorted_map_over_any_mix_of_arrays_and_newer_records() {
     for seed in 0..6 {
         let (engine, history) = random_table(seed, seed % 2 == 0);
         let mut random = Random(seed + 100);
@@ -122,7 +122,7 @@ fn cursor_moves_like_a_sorted_map_over_any_mix_of_lists_and_arrays() {
 }
 
 #[test]
-fn cursor_shows_the_same_while_lists_freeze_under_it_and_its_table_is_let_go() {
+fn cursor_shows_the_same_while_all_freezes_under_it_and_its_table_is_let_go() {
     let (engine, history) = random_table(7, false);
     let expected = shown(&history, 0, engine.visible().0);
     let mut cursor = engine.cursor(0, engine.visible());
@@ -138,7 +138,7 @@ fn cursor_shows_the_same_while_lists_freeze_under_it_and_its_table_is_let_go() {
 
 #[test]
 fn cursor_does_not_show_what_is_written_after_it() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     engine.write(&[put(b"b", b"1"), put(b"d", b"1")]);
     let mut cursor = engine.cursor(0, engine.visible());
     cursor.seek_first().unwrap();
@@ -155,7 +155,7 @@ fn cursor_does_not_show_what_is_written_after_it() {
 
 #[test]
 fn cursor_reaches_both_ends_of_the_last_keyspace() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     engine.write(&[put_in(u32::MAX, b"a", b"1"), put_in(u32::MAX - 1, b"z", b"1")]);
     engine.write(&[put_in(u32::MAX, &[255; 100], b"1")]);
 

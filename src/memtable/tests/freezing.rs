@@ -12,7 +12,7 @@ fn left_after(ops: &[Op], snapshots: &[usize], horizon: usize) -> Vec<usize> {
     let position = |i: usize| Lsn(numbers.get(i).copied().unwrap_or(engine.visible().0));
     let snapshots: Vec<Lsn> = snapshots.iter().map(|&i| position(i)).collect();
     let horizon = position(horizon);
-    engine.complete_list();
+    engine.complete_span();
 
     engine.freeze(&snapshots, horizon);
 
@@ -64,7 +64,7 @@ fn merging_runs_drops_by_the_same_rule() {
     let mut numbers = Vec::new();
     for i in 0..4 * MERGE_WIDTH {
         numbers.push(engine.write(&[put(b"key", &i.to_le_bytes())]));
-        engine.complete_list();
+        engine.complete_span();
     }
     let snapshot = Lsn(numbers[5] + 1);
 
@@ -82,7 +82,7 @@ fn reader_between_snapshot_and_horizon_gets_the_truth_or_is_told_to_come_back() 
     let engine = Engine::new(1 << 18, SHORT_SPANS);
     let numbers: Vec<u64> = (0..100_u8).map(|i| engine.write(&[put(b"key", &[i])])).collect();
     let snapshot = Lsn(numbers[10]);
-    engine.complete_list();
+    engine.complete_span();
     engine.freeze(&[snapshot], engine.visible());
 
     for (i, number) in (0_u8..).zip(&numbers) {
@@ -102,7 +102,7 @@ fn cursor_at_the_end_of_a_generation_works_although_freezing_saw_a_later_horizon
     for i in 0..100_u8 {
         engine.write(&[put(b"key", &[i])]);
     }
-    engine.complete_list();
+    engine.complete_span();
     let end = engine.visible();
 
     while engine.table.freeze_step(end.plus(1 << 30), &[], end.plus(1 << 30)) {}
@@ -112,51 +112,107 @@ fn cursor_at_the_end_of_a_generation_works_although_freezing_saw_a_later_horizon
 }
 
 #[test]
-fn long_entry_makes_no_row_of_empty_lists() {
+fn long_entry_makes_no_row_of_empty_arrays() {
     let engine = Engine::new(1 << 20, SHORT_SPANS);
     engine.write(&[put(b"a", b"1")]);
     engine.write(&[put(b"b", &vec![1; 500_000])]);
     engine.write(&[put(b"c", b"3")]);
 
-    assert!(engine.lists() <= 3);
+    engine.freeze_all_kept();
+
+    assert_eq!(engine.runs(), 1);
     assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 3);
     assert_eq!(engine.value(b"c", u64::MAX), Some(b"3".to_vec()));
 }
 
 #[test]
-fn incomplete_lists_are_not_frozen() {
+fn what_is_not_published_is_not_frozen() {
     let engine = Engine::new(1 << 16, SHORT_SPANS);
     engine.write(&[put(b"a", b"1")]);
     let ops = [put(b"b", b"2")];
     let unmarked = engine.write_unmarked(&ops, 0);
-    engine.complete_list();
+    engine.complete_span();
 
     engine.freeze_all_kept();
-    assert_eq!(engine.frozen(), 0);
+    assert_eq!(engine.frozen_to(), 0);
+    assert_eq!(collect(&mut engine.cursor(0, Lsn(u64::MAX))).len(), 1);
     engine.publish(unmarked, &ops);
     engine.freeze_all_kept();
 
-    assert!(engine.frozen() > 0);
+    assert!(engine.frozen_to() > 0);
     assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 2);
 }
 
 #[test]
-fn runs_stay_few_and_lists_are_freed() {
+fn runs_stay_few_and_what_they_replace_is_freed() {
     let engine = Engine::new(1 << 20, SHORT_SPANS);
     for i in 0..4_000_u32 {
         engine.write(&[put(&i.to_be().to_le_bytes(), b"value")]);
     }
-    let before = engine.table.ordered.memory_bytes();
-    let lists = engine.lists();
+    let spans = engine.unfrozen();
 
     engine.freeze_all_kept();
 
-    assert!(lists > 60, "{lists} lists");
-    assert!(engine.frozen() >= lists - 1);
+    assert!(spans > 60, "{spans} spans");
+    assert!(engine.unfrozen() <= 1);
     assert!(engine.runs() <= 4 * (MERGE_WIDTH - 1), "{} runs", engine.runs());
     assert_eq!(engine.garbage.pending(), 0);
-    assert!(engine.table.ordered.memory_bytes() < before);
+    assert!(engine.table.ordered.memory_bytes() < 4_000 * 44);
     assert_eq!(collect(&mut engine.cursor(0, engine.visible())).len(), 4_000);
+}
+
+#[test]
+fn what_a_reader_had_to_sort_is_there_for_the_next_one() {
+    let engine = Engine::new(1 << 20, SPAN_BYTES);
+    let write = |from: u32, to: u32| {
+        for i in from..to {
+            engine.write(&[put(&i.to_be().to_le_bytes(), b"value")]);
+        }
+        collect(&mut engine.cursor(0, engine.visible())).len()
+    };
+
+    // Few entries are sorted again with those that follow; many become an array.
+    assert_eq!(write(0, 100), 100);
+    assert_eq!((engine.runs(), engine.frozen_to()), (0, 0));
+    assert_eq!(write(100, 200), 200);
+    assert_eq!(write(200, 2_000), 2_000);
+    assert_eq!(engine.runs(), 1);
+    assert_eq!(engine.unfrozen(), 0);
+    assert_eq!(write(2_000, 2_010), 2_010);
+    assert_eq!(engine.runs(), 1);
+    assert_eq!(engine.table.entry_count(), 2_010);
+}
+
+#[test]
+fn reader_at_an_old_position_sees_the_same_beside_what_a_newer_one_sorted() {
+    let engine = Engine::new(1 << 20, SPAN_BYTES);
+    let numbers: Vec<u64> = (0..100_u8).map(|i| engine.write(&[put(&[i], &[i])])).collect();
+    let seen = |at: u64| collect(&mut engine.cursor(0, Lsn(at))).len();
+
+    assert_eq!(seen(numbers[50]), 50);
+    assert_eq!(seen(engine.visible().0), 100);
+    assert_eq!(seen(numbers[50]), 50);
+    assert_eq!(seen(numbers[50] + 1), 51);
+    assert_eq!(seen(numbers[0]), 0);
+}
+
+#[test]
+fn readers_who_fill_the_list_at_once_see_all_and_leave_each_entry_once() {
+    for _ in 0..20 {
+        let engine = Engine::new(1 << 20, SPAN_BYTES);
+        for step in 1..=4_u32 {
+            for i in 0..200_u32 {
+                engine.write(&[put(&(i * 4 + step).to_be().to_le_bytes(), b"value")]);
+            }
+            let (at, want) = (engine.visible(), step as usize * 200);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| assert_eq!(collect(&mut engine.cursor(0, at)).len(), want));
+                }
+            });
+            assert_eq!((engine.runs(), engine.table.ordered.listed()), (0, want));
+        }
+    }
 }
 
 /// A generation of some thousand keys, frozen into several runs.
@@ -200,7 +256,7 @@ fn gathering_drops_by_the_same_rule_as_freezing() {
     let mut numbers = Vec::new();
     for i in 0..MERGE_WIDTH - 1 {
         numbers.push(engine.write(&[put(b"key", &i.to_le_bytes())]));
-        engine.complete_list();
+        engine.complete_span();
     }
     let snapshot = Lsn(numbers[0] + 1);
     engine.freeze(&[snapshot], engine.visible());

@@ -13,7 +13,7 @@ fn image(engine: &Engine, from: u64, to: u64) -> Vec<u8> {
 
 #[test]
 fn log_image_has_zero_links_and_whole_entries() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     // The same key again and again, so that links are surely not zero in the arena.
     let ops = [put(b"key", b"1"), put(b"key", b"22"), delete(b"key")];
     engine.write(&ops);
@@ -33,7 +33,7 @@ fn log_image_has_zero_links_and_whole_entries() {
 
 #[test]
 fn record_that_is_not_logged_is_a_skip_in_the_image() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     let ops = [put(b"key", b"secret")];
     let place = engine.write_unmarked(&ops, FLAG_NOLOG);
     engine.publish(place, &ops);
@@ -53,7 +53,7 @@ fn record_that_is_not_logged_is_a_skip_in_the_image() {
 
 #[test]
 fn image_of_unpublished_places_is_refused() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     let next = Engine::record_bytes(&[put(b"key", b"v")]);
     engine.write(&[put(b"key", b"v")]);
 
@@ -66,7 +66,7 @@ fn image_of_unpublished_places_is_refused() {
 
 #[test]
 fn bare_record_is_marked_last_and_may_be_stored_again() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     let mut words: Vec<u64> = (1..=8).map(|i| i << 40 | i).collect();
     words[0] = 0xABCD_0000_0000 | 64;
     words[5] = 3;
@@ -84,7 +84,7 @@ fn bare_record_is_marked_last_and_may_be_stored_again() {
 
 #[test]
 fn nothing_is_marked_at_the_end_of_the_arena() {
-    let engine = Engine::new(4096, SpanRule::default());
+    let engine = Engine::new(4096, SPAN_BYTES);
 
     assert_eq!(engine.table.mark(4096), 0);
     assert_eq!(engine.table.mark(1 << 40), 0);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn reader_sees_exactly_the_entries_below_its_position() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     let first = engine.write(&[put(b"fox", b"red")]);
     let second = engine.write(&[put(b"fox", b"grey")]);
 
@@ -19,7 +19,7 @@ fn reader_sees_exactly_the_entries_below_its_position() {
 
 #[test]
 fn later_entry_of_a_key_in_one_batch_is_newer() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     let first = engine.write(&[put(b"a", b"1"), put(b"b", b"2"), put(b"a", b"3"), delete(b"b")]);
 
     assert_eq!(engine.value(b"a", u64::MAX), Some(b"3".to_vec()));
@@ -30,7 +30,7 @@ fn later_entry_of_a_key_in_one_batch_is_newer() {
 
 #[test]
 fn keyspaces_do_not_see_each_other() {
-    let engine = Engine::new(1 << 16, SpanRule::default());
+    let engine = Engine::new(1 << 16, SPAN_BYTES);
     engine.write(&[put_in(0, b"k", b"0"), put_in(7, b"k", b"7"), put_in(u32::MAX, b"k", b"max")]);
 
     for (keyspace, value) in
@@ -53,7 +53,7 @@ fn old_version_behind_a_long_chain_is_found() {
 
     for frozen in [false, true] {
         if frozen {
-            engine.complete_list();
+            engine.complete_span();
             engine.freeze_all_kept();
         }
         for (i, first) in (0_u32..).zip(&firsts) {
@@ -126,7 +126,7 @@ fn generation_without_a_base_is_empty() {
 fn memtable_is_full_when_its_entries_reach_their_limit() {
     let garbage = Arc::new(Garbage::new());
     let table =
-        Memtable::with_rule(1 << 20, 100, 42, &garbage, &Recycler::new(0), SHORT_SPANS).unwrap();
+        Memtable::with_spans(1 << 20, 100, 42, &garbage, &Recycler::new(0), SHORT_SPANS).unwrap();
     table.set_base(Lsn(BASE));
     let engine = Engine { table: Arc::new(table), ..Engine::new(4096, SHORT_SPANS) };
 
@@ -139,8 +139,8 @@ fn memtable_is_full_when_its_entries_reach_their_limit() {
         engine.write(&[put(&i.to_le_bytes(), b"v")]);
     }
 
-    assert!(engine.table.is_full_hint());
     assert_eq!(engine.table.entry_count(), 150);
     engine.freeze(&[], engine.visible());
+    assert!(engine.table.is_full_hint());
     assert_eq!(engine.table.entry_count(), 150);
 }

@@ -1,6 +1,7 @@
 //! A seek in stages, so that what several cursors need next comes into the cache together.
 
 use super::{Block, Section, Source, Visited, Walk};
+use crate::base::cursor::APPROACH_DISK;
 use crate::sstable::index::Window;
 
 /// How far a seek in stages has come.
@@ -42,8 +43,19 @@ impl Walk {
                 Approach::Block(i)
             }
             (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
+            (APPROACH_DISK, Approach::Block(i)) if self.lacks(section, i) => {
+                self.ahead = section.read_now(source, i, self.keep).map(|pin| (i, pin));
+                Approach::Block(i)
+            }
             (_, approach) => approach,
         };
+    }
+
+    /// Whether a visit of block `i`, if there is one, must read it.
+    pub(super) fn lacks(&self, section: &Section, i: usize) -> bool {
+        self.visited.as_ref().is_none_or(|visited| visited.i != i)
+            && self.ahead.as_ref().is_none_or(|(at, _)| *at != i)
+            && i < section.index.len()
     }
 
     /// The last stage, if block `i` is in memory.

@@ -81,6 +81,15 @@ impl File for PosixFile {
     }
 
     #[cfg(target_os = "linux")]
+    fn read_now(&self, buf: &mut [u8], offset: u64) -> bool {
+        let there = sys::read_cached(self.file.as_fd(), buf, offset).is_ok_and(|n| n == buf.len());
+        if !there {
+            sys::will_need(self.file.as_fd(), offset, buf.len());
+        }
+        there
+    }
+
+    #[cfg(target_os = "linux")]
     fn read_scattered(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> Result<usize> {
         let read = sys::read_scattered(self.file.as_fd(), bufs, offset);
         read.map_err(|cause| self.failed("read", &cause))

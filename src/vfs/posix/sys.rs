@@ -228,6 +228,31 @@ pub(super) fn start_write_out(fd: BorrowedFd<'_>, from: u64, to: u64) {
     }
 }
 
+/// Reads what the page cache has of the bytes at `offset`, perhaps nothing; an error if it has none
+/// or the system cannot tell.
+#[cfg(target_os = "linux")]
+pub(super) fn read_cached(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let offset = i64::try_from(offset).map_err(invalid)?;
+    let mut parts = [io::IoSliceMut::new(buf)];
+    let parts = parts.as_mut_ptr().cast();
+    // SAFETY: the descriptor is open; `IoSliceMut` has the layout of `iovec`, and the one buffer is
+    // writable and outlives the call.
+    let read = unsafe { libc::preadv2(fd.as_raw_fd(), parts, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Asks the system to begin to bring bytes into the page cache. A hint: failure is harmless.
+#[cfg(target_os = "linux")]
+pub(super) fn will_need(fd: BorrowedFd<'_>, offset: u64, bytes: usize) {
+    if let (Ok(offset), Ok(bytes)) = (i64::try_from(offset), i64::try_from(bytes)) {
+        // SAFETY: the descriptor is open; the call touches no memory of ours.
+        unsafe {
+            libc::posix_fadvise(fd.as_raw_fd(), offset, bytes, libc::POSIX_FADV_WILLNEED);
+        }
+    }
+}
+
 /// Takes or gives back an advisory lock; `operation` is one of `LOCK_*`, never waiting.
 pub(super) fn lock(fd: BorrowedFd<'_>, operation: c_int) -> io::Result<()> {
     // SAFETY: the descriptor is open.

@@ -65,6 +65,9 @@ fn written_bytes_are_read_back_at_their_offsets() {
 
     assert_eq!((at_end, &buf[..5]), (5, &b"n fox"[..]));
     assert_eq!(file.read_at(&mut buf, 13).unwrap(), 0);
+    assert!(!file.read_now(&mut buf, 8), "there is less");
+    // Not every file system can tell.
+    assert!(!file.read_now(&mut buf[..3], 10) || &buf[..3] == b"fox");
     assert_eq!(file.read_at(&mut buf, 99).unwrap(), 0);
     assert_eq!(file.len().unwrap(), 13);
     assert_eq!(file.name(), "000001.sst");

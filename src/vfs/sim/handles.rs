@@ -289,6 +289,11 @@ impl File for SimFile {
         })
     }
 
+    /// Every other page is in the page cache.
+    fn read_now(&self, buf: &mut [u8], offset: u64) -> bool {
+        offset / 4096 % 2 == 1 && self.read_at(buf, offset).is_ok_and(|count| count == buf.len())
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.call(CallKind::Write, "write", bytes.len(), |state, verdict| {
             self.must_be_writable("write")?;
