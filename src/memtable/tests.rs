@@ -175,8 +175,9 @@ impl Engine {
 
     /// Spans that are written, at least in part, and not frozen.
     fn unfrozen(&self) -> u64 {
-        let bytes = self.tail.load(Ordering::Acquire) - self.frozen_to();
-        bytes.div_ceil(self.span_bytes as u64)
+        // First what never passes the other.
+        let frozen_to = self.frozen_to();
+        (self.tail.load(Ordering::Acquire) - frozen_to).div_ceil(self.span_bytes as u64)
     }
 
     /// The place up to which all is frozen.
