@@ -34,7 +34,7 @@ mod tests;
 
 pub(crate) use busy::{Busy, BusyId};
 pub(crate) use job::{Job, Reason};
-pub(crate) use pick::{PickOptions, pick};
+pub(crate) use pick::{Leftover, PickOptions, pick};
 pub(crate) use range::{RangePick, pick_range};
 pub(crate) use run::{Context, Outcome, run};
 pub(crate) use score::{Score, scores};

@@ -4,8 +4,8 @@
 //!    the section whose compaction rewrites the least for its size.
 //! 2. Sections that are mostly tombstones which every reader sees.
 //! 3. Files of level 0 most of which is dead, because other keyspaces' sections have left.
-//! 4. In quiet times level 0, though not due, if that rewrites no more than a full level would:
-//!    every section there is one more place to look for every read.
+//! 4. Level 0, though not due, in quiet times and when seeks have paid for it, if that does not rewrite
+//!    too much: every section there is one more place to look for every read.
 //!
 //! Every job moves sections down, or removes tombstones for good, or shrinks level 0: without new
 //! writes there is a last one.
@@ -35,8 +35,17 @@ pub(crate) struct PickOptions {
     pub(crate) job_bytes_max: u64,
     /// The oldest position at which anybody reads: tombstones below it may be needless.
     pub(crate) oldest: Lsn,
-    /// Sections in level 0 that are worth a job in quiet times; none when it is not quiet.
-    pub(crate) quiet: Option<usize>,
+    /// What is worth a job though it is not due; none when nothing is.
+    pub(crate) leftover: Option<Leftover>,
+}
+
+/// What of level 0 is taken down though it is not due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Leftover {
+    /// So many sections, or more.
+    pub(crate) sections: usize,
+    /// If it rewrites at most so many times their bytes.
+    pub(crate) rewrites: u64,
 }
 
 /// The most urgent job that may run beside those of `busy`; none if nothing is due.
@@ -164,12 +173,12 @@ impl Picker<'_> {
 
     /// What is left in level 0 when nothing is due.
     fn leftover(&self) -> Option<Job> {
-        let least = self.options.quiet?;
+        let Leftover { sections: least, rewrites } = self.options.leftover?;
         self.version.keyspaces().iter().find_map(|levels| {
             let sections = levels.sections(Level(0));
             let bytes = levels.level_bytes();
             let base = self.options.sizes.targets(&bytes).base;
-            let worth = bytes[0].saturating_mul(self.options.sizes.multiplier);
+            let worth = bytes[0].saturating_mul(rewrites);
             if sections.len() < least || worth < bytes[usize::from(base.0)] {
                 return None;
             }

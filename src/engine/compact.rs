@@ -5,13 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::db::{Db, LogLevel};
 use super::prepare::PARTED_BYTES_MIN;
+use super::scan_debt::PAID;
 use crate::base::{Error, ErrorKind, KeyspaceId, Result};
-use crate::compaction::{self, Busy, BusyId, Context, Job, Outcome, PickOptions, RangePick};
+use crate::compaction::{
+    self, Busy, BusyId, Context, Job, Leftover, Outcome, PickOptions, RangePick,
+};
 use crate::mem::epoch;
 use crate::version::{LevelSizes, Version};
 
-/// Sections in level 0 that are compacted when nothing was written for a while.
-const QUIET_SECTIONS: usize = 2;
+/// What is compacted when nothing was written for a while: what rewrites no more than a full level.
+const QUIET: Leftover = Leftover { sections: 2, rewrites: 10 };
+/// What is compacted when somebody waits for the end of all work.
+const WAITED_FOR: Leftover = Leftover { sections: 1, ..QUIET };
 /// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a
 /// processor from both, and merges more at once later. Delays begin at 12.
 const LEVEL0_SECTIONS_BEHIND: usize = 10;
@@ -45,10 +50,12 @@ impl Db {
     /// As a worker: one compaction, if one is due.
     pub(super) fn compaction_job(&self) -> bool {
         let options = self.pick_options();
-        if options.quiet.is_some() || !self.scans_paid(&self.version()) {
+        // What was sealed for scans goes down with the rest.
+        let waits_for_flush = self.sealed_bytes() > 0;
+        if options.leftover.is_some() || waits_for_flush || !self.scans_paid(&self.version()) {
             return self.compact_some(&options);
         }
-        let did = self.compact_some(&PickOptions { quiet: Some(1), ..options });
+        let did = self.compact_some(&PickOptions { leftover: Some(PAID), ..options });
         if did {
             self.spend_seeks();
         }
@@ -58,7 +65,7 @@ impl Db {
     /// As a worker, when nothing was written for a while: a compaction that is not due but makes
     /// reads cheaper.
     pub(super) fn quiet_job(&self) -> bool {
-        self.compact_some(&PickOptions { quiet: Some(QUIET_SECTIONS), ..self.pick_options() })
+        self.compact_some(&PickOptions { leftover: Some(QUIET), ..self.pick_options() })
     }
 
     fn compact_some(&self, options: &PickOptions) -> bool {
@@ -192,7 +199,7 @@ impl Db {
             job_bytes_max: 16 * self.options.write_buffer_bytes,
             oldest: snapshots.first().copied().unwrap_or(horizon),
             // Whoever waits for the end of all work wants it all done.
-            quiet: (self.jobs.idle_waiters.load(Ordering::Relaxed) > 0).then_some(1),
+            leftover: (self.jobs.idle_waiters.load(Ordering::Relaxed) > 0).then_some(WAITED_FOR),
         }
     }
 

@@ -2,28 +2,31 @@
 //!
 //! Each seek looks into the active memtable and into every section of level 0, on top of the levels
 //! that it must look into anyway. When seeks have lost enough by that, what they lost it on goes
-//! down: the active generation is sealed, and level 0 compacted. What is moved is a tenth of what it
-//! is merged with, or more, so the bytes written stay bounded however many seeks there are.
+//! down: the active generation is sealed, and level 0 compacted. What is moved is a thirtieth of what
+//! it is merged with, or more, so the bytes written stay bounded however many seeks there are.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::db::Db;
 use crate::base::{Level, Result};
+use crate::compaction::Leftover;
 use crate::mem::epoch;
 use crate::version::Version;
 
 /// What one more place to look costs a seek and the walk behind it, about.
 const SEEK_NS: u64 = 250;
 /// Fewer seeks pay for nothing.
-const SEEKS_MIN: u64 = 4096;
+const SEEKS_MIN: u64 = 1024;
 /// Bytes that compaction moves for each ns that seeks have lost. More than a thread can move in that
 /// time: most often one has nothing else to do, and the seeks to come gain as well.
-const BYTES_PER_NS: u64 = 4;
+const BYTES_PER_NS: u64 = 16;
+/// What seeks pay for. A small database is written more often than by a full level, but not by much.
+pub(super) const PAID: Leftover = Leftover { sections: 1, rewrites: 30 };
 /// Less in the active memtable is looked through as fast as anything.
 const ACTIVE_BYTES_MIN: u64 = 256 << 10;
 /// Iterators that one thread opens between two wakes of the workers, which look at this then.
-pub(super) const WAKE_EVERY: u64 = 4096;
+pub(super) const WAKE_EVERY: u64 = 1024;
 
 impl Db {
     /// Seeks of iterators so far, about: the first of each, and most of the others.
@@ -69,7 +72,7 @@ impl Db {
     }
 
     /// Whether the active generation has too little to be merged with the tables: with what waits in
-    /// level 0 less than a tenth of them.
+    /// level 0 less than a thirtieth of them.
     fn is_active_small(&self, version: &Version) -> bool {
         let guard = epoch::pin();
         let state = self.state.load(&guard);
@@ -80,6 +83,6 @@ impl Db {
         let below: u64 = levels.iter().skip(1).map(|level| level.bytes).sum();
         active < ACTIVE_BYTES_MIN
             || !state.sealed.is_empty()
-            || (active + above).saturating_mul(self.level_sizes().multiplier) < below
+            || (active + above).saturating_mul(PAID.rewrites) < below
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::base::meta::{FileMeta, SectionMeta};
 use crate::base::{FileNumber, KeyspaceId, Level, Lsn};
-use crate::compaction::{Busy, Job, PickOptions, RangePick, Reason, pick, pick_range, scores};
+use crate::compaction::{
+    Busy, Job, Leftover, PickOptions, RangePick, Reason, pick, pick_range, scores,
+};
 use crate::manifest::AddedSection;
 use crate::version::testing::{Store, first_edit};
 use crate::version::{LevelSizes, Version};
@@ -47,7 +49,7 @@ fn options() -> PickOptions {
         target_file_bytes: 64 << 20,
         job_bytes_max: 1 << 30,
         oldest: Lsn(2_000_000),
-        quiet: None,
+        leftover: None,
     }
 }
 
@@ -113,7 +115,8 @@ fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
             section(0, 2, "c", "p", 10),
             section(6, 9, "b", "d", base_mib),
         ];
-        let options = PickOptions { quiet: Some(sections), ..options() };
+        let options =
+            PickOptions { leftover: Some(Leftover { sections, rewrites: 10 }), ..options() };
         pick(&version(added), &Busy::default(), &options).map(|job| files(&job))
     };
 

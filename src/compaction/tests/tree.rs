@@ -57,7 +57,7 @@ impl Tree {
                 target_file_bytes,
                 job_bytes_max: 1 << 20,
                 oldest,
-                quiet: None,
+                leftover: None,
             },
             history: Vec::new(),
             snapshots: vec![Lsn(0)],

@@ -2,7 +2,7 @@
 
 use crate::base::{Kind, Packed};
 
-use super::{AHEAD_BYTES, Block, CHUNK_BYTES, Spans, Walk, is_same};
+use super::{AHEAD_BYTES, CHUNK_BYTES, Spans, Walk, is_same};
 use crate::sstable::key_buf::word_of;
 
 /// What the short way knows of the visited block and the entry that the walk stands on.
@@ -38,12 +38,21 @@ impl Walk {
         if at >= visited.count {
             return false;
         }
-        let block = visited.block();
-        let Some((spans, suffix, chunk)) = plain_at(&block, &old, below, self.plain.end) else {
+        let (block, key) = (visited.block(), &mut self.here.key);
+        let offset = old.end();
+        let Some(spans) = block.spans_at(offset) else { return false };
+        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
+        let Some(chunk) = chunk else { return false };
+        let word = word_of(spans.value_at - spans.suffix_at, chunk);
+        if !is_shown(&spans, below) || word >= self.plain.end {
             return false;
-        };
-        block.prefetch_at(old.end() + AHEAD_BYTES, 2);
-        self.here.key.set_chunk(suffix, chunk);
+        }
+        let suffix = block.bytes(spans.suffix_at, spans.value_at);
+        if is_same(suffix, block.bytes(old.suffix_at, old.value_at)) {
+            return false;
+        }
+        block.prefetch_at(offset + AHEAD_BYTES, 2);
+        key.set_chunk(suffix, chunk);
         (self.here.at, self.here.spans) = (at, spans);
         true
     }
@@ -55,8 +64,15 @@ impl Walk {
         let (block, prefix) = (visited.block(), visited.block().prefix());
         let (mut at, mut old) = (self.here.at, self.here.spans);
         while at + 1 < visited.count && !into.is_complete() {
-            let plain = plain_at(&block, &old, below, self.plain.end);
-            let Some((spans, suffix, _)) = plain else { break };
+            let Some(spans) = block.spans_at(old.end()).filter(|s| is_shown(s, below)) else {
+                break;
+            };
+            let suffix = block.bytes(spans.suffix_at, spans.value_at);
+            let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
+            let is_below = chunk.is_some_and(|c| word_of(suffix.len(), c) < self.plain.end);
+            if !is_below || is_same(suffix, block.bytes(old.suffix_at, old.value_at)) {
+                break;
+            }
             block.prefetch_at(old.end() + AHEAD_BYTES, 2);
             let rest = block.bytes(spans.suffix_at, spans.value_end);
             if !into.push_parts(prefix, rest, suffix.len()) {
@@ -70,21 +86,8 @@ impl Walk {
     }
 }
 
-/// The entry behind `old`, its suffix and the bytes that begin with it, if the short way leads there.
+/// Whether a reader below `below` is shown the entry whatever time it is.
 #[inline]
-fn plain_at<'a>(
-    block: &Block<'a>,
-    old: &Spans,
-    below: u64,
-    end: u64,
-) -> Option<(Spans, &'a [u8], &'a [u8; CHUNK_BYTES])> {
-    let spans = block.spans_at(old.end())?;
-    let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk()?;
-    let is_put = spans.kind == Kind::Put && spans.expiry_ms == 0;
-    if !is_put || spans.number >= below || word_of(spans.value_at - spans.suffix_at, chunk) >= end {
-        return None;
-    }
-    let suffix = block.bytes(spans.suffix_at, spans.value_at);
-    let is_another = !is_same(suffix, block.bytes(old.suffix_at, old.value_at));
-    is_another.then_some((spans, suffix, chunk))
+fn is_shown(spans: &Spans, below: u64) -> bool {
+    spans.kind == Kind::Put && spans.expiry_ms == 0 && spans.number < below
 }
