@@ -2,14 +2,14 @@
 //!
 //! Each seek looks into the active memtable and into every section of level 0, on top of the levels
 //! that it must look into anyway. When seeks have lost enough by that, what they lost it on goes
-//! down: the active generation is sealed, and level 0 compacted. What is moved is a thirtieth of what
+//! down: the active generation is sealed, and level 0 compacted. What is moved is a twentieth of what
 //! it is merged with, or more, so the bytes written stay bounded however many seeks there are.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::db::Db;
-use crate::base::{Level, Result};
+use crate::base::Result;
 use crate::compaction::Leftover;
 use crate::mem::epoch;
 use crate::version::Version;
@@ -22,7 +22,7 @@ const SEEKS_MIN: u64 = 1024;
 /// time: most often one has nothing else to do, and the seeks to come gain as well.
 const BYTES_PER_NS: u64 = 16;
 /// What seeks pay for. A small database is written more often than by a full level, but not by much.
-pub(super) const PAID: Leftover = Leftover { sections: 1, rewrites: 30 };
+pub(super) const PAID: Leftover = Leftover { sections: 1, rewrites: 20 };
 /// Less in the active memtable is looked through as fast as anything.
 const ACTIVE_BYTES_MIN: u64 = 256 << 10;
 /// Iterators that one thread opens between two wakes of the workers, which look at this then.
@@ -58,7 +58,9 @@ impl Db {
     /// compacted. Waits for nothing.
     pub(super) fn seal_for_scans(&self) -> Result<bool> {
         let version = self.version();
-        if self.is_active_small(&version) || !self.scans_paid(&version) {
+        // While a compaction runs, one more section would only stay behind.
+        let is_compacting = !self.compaction.lock().running.is_empty();
+        if is_compacting || self.is_active_small(&version) || !self.scans_paid(&version) {
             return Ok(false);
         }
         self.prepare_next()?;
@@ -71,18 +73,15 @@ impl Db {
         Ok(sealed)
     }
 
-    /// Whether the active generation has too little to be merged with the tables: with what waits in
-    /// level 0 less than a thirtieth of them.
+    /// Whether the active generation has too little to be merged with the tables, or another waits.
     fn is_active_small(&self, version: &Version) -> bool {
         let guard = epoch::pin();
         let state = self.state.load(&guard);
         let Some(base) = state.active.memtable.base() else { return true };
         let active = self.visible().0.saturating_sub(base.0);
-        let levels = version.stats();
-        let above = levels[usize::from(Level(0).0)].bytes;
-        let below: u64 = levels.iter().skip(1).map(|level| level.bytes).sum();
+        let below: u64 = version.stats().iter().skip(1).map(|level| level.bytes).sum();
         active < ACTIVE_BYTES_MIN
             || !state.sealed.is_empty()
-            || (active + above).saturating_mul(PAID.rewrites) < below
+            || active.saturating_mul(PAID.rewrites) < below
     }
 }
