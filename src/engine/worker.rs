@@ -66,6 +66,9 @@ pub(super) struct Jobs {
     /// Seeks that have paid for what was done for them, or that met nothing that could be done.
     /// Written and read by workers, relaxed: a hint.
     pub(super) paid_at: AtomicU64,
+    /// Bytes of indexes and filters when the budget was last divided for them; written and read by
+    /// workers, relaxed: a hint.
+    indexed: AtomicU64,
     /// Whether the next generation that is prepared follows an idle time and is small. Set by whoever
     /// gives space back, cleared by the preparer, both under `preparing`; relaxed.
     pub(super) small_next: AtomicBool,
@@ -95,6 +98,7 @@ impl Jobs {
             marked: AtomicU64::new(0),
             gathered_at: AtomicU64::new(0),
             paid_at: AtomicU64::new(0),
+            indexed: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),
         }
@@ -145,8 +149,19 @@ impl Db {
     pub(super) fn run_job(&self) -> bool {
         let running = Running::new(&self.jobs);
         let did = self.is_live() && self.run_one_job();
+        if !did && self.life.load(Ordering::Acquire) == OPEN {
+            self.balance();
+        }
         drop(running);
         did
+    }
+
+    /// Takes from the cache what readers have loaded of indexes and filters since the last look.
+    fn balance(&self) {
+        let bytes = self.tables.memory_bytes();
+        if self.jobs.indexed.swap(bytes, Ordering::Relaxed) != bytes {
+            self.env.rebalance();
+        }
     }
 
     fn run_one_job(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Tests of the engine on simulated files, stepped on one thread.
 
 mod basics;
+mod budget;
 mod crash;
 mod damage;
 mod fault;

@@ -1,0 +1,29 @@
+//! What is charged to the memory budget.
+
+use super::machine::{BUFFER, Machine, get, put};
+use crate::base::options::OpenOptions;
+use crate::vfs::sim::SimFs;
+
+#[test]
+fn indexes_that_readers_load_take_their_room_from_the_cache() {
+    let options = OpenOptions { write_buffer_bytes: 64 << 10, ..OpenOptions::default() };
+    let machine = Machine::with(SimFs::new(), options);
+    let db = machine.open().unwrap();
+    for i in 0..5000 {
+        put(&db, &format!("key{i:05}"), "value", &BUFFER).unwrap();
+    }
+    db.flush().unwrap();
+    machine.settle();
+    db.close().unwrap();
+
+    let db = machine.open().unwrap();
+    machine.settle();
+    let before = machine.env.cache.capacity();
+    assert_eq!(db.stat("index_bytes").unwrap(), 0);
+    assert_eq!(get(&db, "key00077").as_deref(), Some("value"));
+    machine.settle();
+
+    let indexes = db.stat("index_bytes").unwrap();
+    assert!(indexes > 10_000, "{indexes} bytes");
+    assert_eq!(before - machine.env.cache.capacity(), indexes);
+}
