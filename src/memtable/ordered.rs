@@ -52,6 +52,9 @@ pub(super) use source::{Source, keyspaces_of};
 pub(super) const SPAN_BYTES: usize = 2 << 20;
 /// So many entries at once are sorted for less than a skiplist takes for them.
 const SORT_ENTRIES: usize = 1024;
+/// So many are not inserted even while somebody else freezes, who may be far behind: a reader sorts
+/// them for himself, in a fifth of the time. Fewer are left to those who follow.
+const LIST_ENTRIES: usize = 4096;
 
 /// Arrays over the records of one arena.
 pub(super) struct OrderedIndex {
@@ -157,7 +160,8 @@ impl OrderedIndex {
                 all.extend_from_slice(&keys);
                 // Two sorted parts at best.
                 all.sort();
-                if let Some(run) = self.fold(from, end, all, guard) {
+                let run = Arc::new(Run::of_sorted(all));
+                if self.fold(from, end, &run, guard) || keys.len() >= LIST_ENTRIES {
                     return Some(Source::of_run(&run));
                 }
             }
@@ -183,17 +187,16 @@ impl OrderedIndex {
         }
     }
 
-    /// Makes an array for all of `keys`, which are the sorted entries of the records that begin in
-    /// `[from, to)`; none if somebody else freezes just now.
-    fn fold(&self, from: usize, to: usize, keys: Vec<SortKey>, guard: &Guard) -> Option<Arc<Run>> {
-        let _freezing = self.freezing.try_lock()?;
+    /// Adds the array `run` of all records that begin in `[from, to)`. Returns false if it does not
+    /// follow the arrays that are there, or somebody else freezes just now.
+    fn fold(&self, from: usize, to: usize, run: &Arc<Run>, guard: &Guard) -> bool {
+        let Some(_freezing) = self.freezing.try_lock() else { return false };
         let now = self.runs.load(guard);
         if now.frozen_to != from {
-            return None;
+            return false;
         }
-        let run = Arc::new(Run::of_sorted(keys));
-        self.runs.swap(Arc::new(now.with(Arc::clone(&run), to)), guard);
-        Some(run)
+        self.runs.swap(Arc::new(now.with(Arc::clone(run), to)), guard);
+        true
     }
 
     /// Freezes the next span if it is published, that is, ends at or below the place `published`;
@@ -250,6 +253,11 @@ impl OrderedIndex {
     /// How many entries the list has.
     pub(super) fn listed(&self) -> usize {
         self.list.load(&epoch::pin()).len()
+    }
+
+    /// Keeps everybody from freezing.
+    pub(super) fn hold_freezing(&self) -> impl Sized + '_ {
+        self.freezing.lock()
     }
 
     /// How many arrays there are.

@@ -290,3 +290,24 @@ fn runs_that_follow_a_gathered_one_are_merged_by_rank_again() {
 
     assert!(engine.runs() <= 4 * (MERGE_WIDTH - 1), "{} runs", engine.runs());
 }
+
+#[test]
+fn beside_a_freeze_a_reader_puts_a_little_into_the_list_and_sorts_much_for_himself() {
+    let engine = Engine::new(1 << 20, SPAN_BYTES);
+    let seen = || collect(&mut engine.cursor(0, engine.visible())).len();
+    let counts = || (engine.runs(), engine.table.ordered.listed());
+    let write = |from: u32, to: u32| {
+        for i in from..to {
+            engine.write(&[put(&i.to_be().to_le_bytes(), b"value")]);
+        }
+    };
+    let freezing = engine.table.ordered.hold_freezing();
+
+    write(0, 2_000);
+    assert_eq!((seen(), counts()), (2_000, (0, 2_000)));
+    write(2_000, 8_000);
+    assert_eq!((seen(), counts()), (8_000, (0, 2_000)));
+    drop(freezing);
+
+    assert_eq!((seen(), engine.runs(), engine.unfrozen()), (8_000, 1, 0));
+}
