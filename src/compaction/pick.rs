@@ -46,6 +46,8 @@ pub(crate) struct Leftover {
     pub(crate) sections: usize,
     /// If it rewrites at most so many times their bytes.
     pub(crate) rewrites: u64,
+    /// Whether the levels between level 0 and the last are taken down as well.
+    pub(crate) levels: bool,
 }
 
 /// The most urgent job that may run beside those of `busy`; none if nothing is due.
@@ -173,8 +175,8 @@ impl Picker<'_> {
 
     /// What is left in level 0 when nothing is due.
     fn leftover(&self) -> Option<Job> {
-        let Leftover { sections: least, rewrites } = self.options.leftover?;
-        self.version.keyspaces().iter().find_map(|levels| {
+        let Leftover { sections: least, rewrites, levels: deep } = self.options.leftover?;
+        let level0 = self.version.keyspaces().iter().find_map(|levels| {
             let sections = levels.sections(Level(0));
             let bytes = levels.level_bytes();
             let base = self.options.sizes.targets(&bytes).base;
@@ -186,6 +188,23 @@ impl Picker<'_> {
             oldest_first
                 .into_iter()
                 .find_map(|section| self.level0(levels, section, Reason::Level0))
+        });
+        level0.or_else(|| if deep { self.between(rewrites) } else { None })
+    }
+
+    /// A level between level 0 and the last, as a whole.
+    fn between(&self, rewrites: u64) -> Option<Job> {
+        self.version.keyspaces().iter().find_map(|levels| {
+            let bytes = levels.level_bytes();
+            (1..LEVEL_COUNT - 1).find_map(|level| {
+                let next = bytes[level + 1..].iter().copied().find(|bytes| *bytes > 0)?;
+                let from = Level(u8::try_from(level).ok()?);
+                let seeds = levels.sections(from).to_vec();
+                let is_free = seeds.iter().all(|section| !self.busy.holds(section));
+                let is_worth = bytes[level].saturating_mul(rewrites) >= next;
+                let may = !seeds.is_empty() && is_free && is_worth;
+                if may { self.down(levels, from, seeds, Reason::Size) } else { None }
+            })
         })
     }
 

@@ -14,7 +14,7 @@ use crate::mem::epoch;
 use crate::version::{LevelSizes, Version};
 
 /// What is compacted when nothing was written for a while: what rewrites no more than a full level.
-const QUIET: Leftover = Leftover { sections: 2, rewrites: 10 };
+const QUIET: Leftover = Leftover { sections: 2, rewrites: 10, levels: false };
 /// What is compacted when somebody waits for the end of all work.
 const WAITED_FOR: Leftover = Leftover { sections: 1, ..QUIET };
 /// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a

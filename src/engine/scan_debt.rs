@@ -1,8 +1,8 @@
 //! What scans pay for: work that is not due, but makes every further seek cheaper.
 //!
-//! Each seek looks into the active memtable and into every section of level 0, on top of the levels
-//! that it must look into anyway. When seeks have lost enough by that, what they lost it on goes
-//! down: the active generation is sealed, and level 0 compacted. What is moved is a twentieth of what
+//! Each seek looks into the active memtable, into every section of level 0 and into every level above
+//! the last. When seeks have lost enough by that, what they lost it on goes
+//! down: the active generation is sealed, and level 0 and then the levels above the last compacted. What is moved is a twentieth of what
 //! it is merged with, or more, so the bytes written stay bounded however many seeks there are.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const SEEKS_MIN: u64 = 1024;
 /// time: most often one has nothing else to do, and the seeks to come gain as well.
 const BYTES_PER_NS: u64 = 16;
 /// What seeks pay for. A small database is written more often than by a full level, but not by much.
-pub(super) const PAID: Leftover = Leftover { sections: 1, rewrites: 20 };
+pub(super) const PAID: Leftover = Leftover { sections: 1, rewrites: 20, levels: true };
 /// Less in the active memtable is looked through as fast as anything.
 const ACTIVE_BYTES_MIN: u64 = 256 << 10;
 /// Iterators that one thread opens between two wakes of the workers, which look at this then.
@@ -34,17 +34,19 @@ impl Db {
         self.counters.iterators.get() + self.counters.reseeks.get()
     }
 
-    /// Whether seeks have paid for compacting level 0 though it is not due.
+    /// Whether seeks have paid for compacting what is not due.
     pub(super) fn scans_paid(&self, version: &Version) -> bool {
-        let places =
-            version.level0_sections_max() as u64 + u64::from(!self.is_active_small(version));
+        let stats = version.stats();
+        let deeper = stats.iter().skip(1).filter(|level| level.bytes > 0).count();
+        let tables = version.level0_sections_max() + deeper.saturating_sub(1);
+        let places = tables as u64 + u64::from(!self.is_active_small(version));
         let now = self.seeks();
         if places == 0 {
             self.jobs.paid_at.store(now, Ordering::Relaxed);
             return false;
         }
         let seeks = now.saturating_sub(self.jobs.paid_at.load(Ordering::Relaxed));
-        let bytes: u64 = version.stats().iter().map(|level| level.bytes).sum();
+        let bytes: u64 = stats.iter().map(|level| level.bytes).sum();
         let lost_ns = seeks.saturating_mul(places * SEEK_NS);
         seeks >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= bytes
     }

@@ -108,6 +108,25 @@ fn level_0_is_due_at_four_sections_and_goes_to_the_base_level() {
 }
 
 #[test]
+fn a_level_above_the_last_goes_down_whole_if_that_is_wanted_and_rewrites_little() {
+    let taken = |rewrites, levels| {
+        let added = vec![
+            section(5, 1, "a", "c", 10),
+            section(5, 2, "d", "p", 10),
+            section(6, 8, "b", "e", 100),
+            section(6, 9, "n", "x", 100),
+        ];
+        let leftover = Some(Leftover { sections: 1, rewrites, levels });
+        let options = PickOptions { leftover, ..options() };
+        pick(&version(added), &Busy::default(), &options).map(|job| files(&job))
+    };
+
+    assert_eq!(taken(10, true), Some(vec![1, 2, 8, 9]));
+    assert_eq!(taken(9, true), None, "too much to rewrite");
+    assert_eq!(taken(10, false), None, "only level 0 is wanted");
+}
+
+#[test]
 fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
     let quiet = |sections, base_mib| {
         let added = vec![
@@ -115,8 +134,10 @@ fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
             section(0, 2, "c", "p", 10),
             section(6, 9, "b", "d", base_mib),
         ];
-        let options =
-            PickOptions { leftover: Some(Leftover { sections, rewrites: 10 }), ..options() };
+        let options = PickOptions {
+            leftover: Some(Leftover { sections, rewrites: 10, levels: false }),
+            ..options()
+        };
         pick(&version(added), &Busy::default(), &options).map(|job| files(&job))
     };
 
