@@ -33,6 +33,12 @@ pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
     /// The waiting sources that have an entry; the root is the runner-up.
     heap: Vec<Waiting>,
     leader: Option<usize>,
+    /// [`head_of`] the leader's key, unless it has gone the short way since.
+    head: u128,
+    is_head_known: bool,
+    /// Whether the leader kept its place when it was last moved: only then is the short way tried
+    /// beside others, because where they alternate it leads nowhere.
+    keeps: bool,
     forward: bool,
     /// The place where a change of direction begins; kept for its allocation.
     pivot: Vec<u8>,
@@ -42,7 +48,16 @@ impl<C: Cursor> MergeCursor<C> {
     /// Merges `cursors`, which may be none; unpositioned at first.
     pub(crate) fn new(sources: Vec<C>) -> Self {
         let heap = Vec::with_capacity(sources.len());
-        Self { sources, heap, leader: None, forward: true, pivot: Vec::new() }
+        Self {
+            sources,
+            heap,
+            leader: None,
+            head: 0,
+            is_head_known: false,
+            keeps: false,
+            forward: true,
+            pivot: Vec::new(),
+        }
     }
 
     /// Adds `cursors`; unpositioned then.
@@ -99,8 +114,15 @@ impl<C: Cursor> MergeCursor<C> {
             return;
         }
         let first = self.heap.swap_remove(0);
-        self.leader = Some(first.source);
+        self.lead(first, false);
         self.sift_down(0);
+    }
+
+    /// Makes a source the leader, which it was before if it `keeps` its place.
+    #[inline]
+    fn lead(&mut self, source: Waiting, keeps: bool) {
+        (self.leader, self.head) = (Some(source.source), source.head);
+        (self.is_head_known, self.keeps) = (true, keeps);
     }
 
     /// Takes all sources through the stages of a seek.
@@ -129,8 +151,8 @@ impl<C: Cursor> MergeCursor<C> {
     /// Whether the leader and a waiting source stand on versions of one key.
     #[inline]
     fn is_at_key_of(&self, leader: usize, waiting: Waiting) -> bool {
-        self.sources[leader].head() == Some(waiting.head)
-            && self.place(leader).0 == self.place(waiting.source).0
+        let head = if self.is_head_known { Some(self.head) } else { self.sources[leader].head() };
+        head == Some(waiting.head) && self.place(leader).0 == self.place(waiting.source).0
     }
 
     /// The key and number at which a source stands; least of all when it has no entry.
@@ -182,9 +204,11 @@ impl<C: Cursor> MergeCursor<C> {
         let here = Waiting { head, source: leader };
         let order = self.order(here, runner);
         let leads = if self.forward { order != Ordering::Greater } else { order != Ordering::Less };
-        if !leads {
+        if leads {
+            self.lead(here, true);
+        } else {
             self.heap[0] = here;
-            self.leader = Some(runner.source);
+            self.lead(runner, false);
             self.sift_down(0);
         }
         Ok(())
@@ -226,7 +250,8 @@ impl<C: Cursor> MergeCursor<C> {
     #[inline]
     fn alone(&mut self, limit: u128) -> (Option<&mut C>, u128) {
         let limit = self.heap.first().map_or(limit, |runner| runner.head.min(limit));
-        let leader = self.leader.filter(|_| self.forward);
+        let may_lead = self.forward && (self.keeps || self.heap.is_empty());
+        let leader = self.leader.filter(|_| may_lead);
         (leader.and_then(|leader| self.sources.get_mut(leader)), limit)
     }
 
@@ -301,13 +326,16 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     #[inline]
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
         let (leader, limit) = self.alone(limit);
-        leader.is_some_and(|leader| leader.next_plain(below, limit))
+        let moved = leader.is_some_and(|leader| leader.next_plain(below, limit));
+        self.is_head_known &= !moved;
+        moved
     }
 
     fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
         let (leader, limit) = self.alone(limit);
         if let Some(leader) = leader {
             leader.pack_plain(below, limit, into);
+            self.is_head_known = false;
         }
     }
 

@@ -122,7 +122,7 @@ fn packing_entries_shows_what_single_steps_show() {
             assert_eq!(back, expected);
         }
     }
-    assert!(packed > 1_000, "the short way was hardly taken: {packed}");
+    assert!(packed > 100, "the short way was hardly taken: {packed}");
 }
 
 #[test]
