@@ -3,7 +3,7 @@
 //! 1. Everything that can be refused is refused first; back-pressure waits here.
 //! 2. Reserve a range of positions by one compare-and-swap on the active generation's tail.
 //! 3. Fill: encode into the arena, store into the mapped log, link the point index. Nothing here
-//!    waits, calls the system, or allocates.
+//!    waits or allocates, or calls the system but to write long records into the mapped log.
 //! 4. Publish: store the done mark, move `visible`.
 //! 5. Wait until the write is visible, then logged or synced.
 //!

@@ -16,7 +16,8 @@
 //! | `stall` | smooth back-pressure |
 //! | `open`, `recover`, `close` | the life of a database |
 //! | `flush`, `compact`, `worker`, `obsolete`, `warm` | background work |
-//! | `read`, `scan`, `snapshot` | reading |
+//! | `read`, `scan`, `spare`, `snapshot` | reading |
+//! | `scan_debt` | what scans pay for |
 //! | `keyspace`, `install`, `mark` | keyspaces; version edits; proof that the log is durable |
 //! | `health` | statistics |
 

@@ -62,7 +62,11 @@ impl Db {
         let version = self.version();
         // While a compaction runs, one more section would only stay behind.
         let is_compacting = !self.compaction.lock().running.is_empty();
-        if is_compacting || self.is_active_small(&version) || !self.scans_paid(&version) {
+        if is_compacting
+            || self.poison.check().is_err()
+            || self.is_active_small(&version)
+            || !self.scans_paid(&version)
+        {
             return Ok(false);
         }
         self.prepare_next()?;

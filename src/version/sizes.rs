@@ -15,8 +15,8 @@ pub(crate) struct LevelSizes {
     pub(crate) base_bytes: u64,
     /// How much larger each level is than the one above, at least 2. Default: 10.
     pub(crate) multiplier: u64,
-    /// Sections of a keyspace in level 0, as [`Load`] counts them, that start a compaction, if they have `level0_bytes`
-    /// together or are [`FULL`] times as many. Default: 4.
+    /// Sections of a keyspace in level 0, as [`Load`] counts them, that start a compaction, if they
+    /// have `level0_bytes` together or are [`FULL`] times as many. Default: 4.
     pub(crate) level0_sections: usize,
     /// Fewer bytes in level 0 are not worth a compaction for their number alone. Default: 0.
     pub(crate) level0_bytes: u64,

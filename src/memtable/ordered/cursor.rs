@@ -1,4 +1,4 @@
-//! A cursor over one keyspace of a memtable: a merge of its runs and live lists.
+//! A cursor over one keyspace of a memtable: a merge of its arrays and the list.
 //!
 //! The sources are captured when the cursor is made and kept by counts, so freezing goes on beside
 //! it, and no epoch guard is held. It shows entries numbered below its bound only; those were all
