@@ -12,13 +12,13 @@ mod plain;
 
 use std::sync::Arc;
 
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{Rank, Stamp};
 use crate::base::{Cursor, Entry, Kind, Packed, Result};
 use crate::cache::Pin;
 
 use super::ahead::Ahead;
 use super::block::{Block, Shape, Spans};
-use super::key_buf::{CHUNK_BYTES, KeyBuf, is_same};
+use super::key_buf::{KeyBuf, is_same};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
@@ -76,8 +76,7 @@ impl Here {
     #[inline]
     fn set(&mut self, at: usize, spans: Spans, block: &Block<'_>) {
         let suffix = block.bytes(spans.suffix_at, spans.value_at);
-        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
-        self.key.set(suffix, chunk);
+        self.key.set(suffix, block.chunk(spans.suffix_at));
         self.at = at;
         self.spans = spans;
     }
@@ -200,8 +199,17 @@ impl Walk {
     fn next_key(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(visited) = &self.visited else { return Ok(()) };
         let block = visited.block();
-        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
         let (mut at, mut offset) = (self.here.at + 1, self.here.spans.end());
+        // The common case: the next entry is of the next key.
+        if at < visited.count {
+            if let Some((spans, word)) = plain::next_put(&block, &self.here.spans) {
+                block.prefetch_at(offset + AHEAD_BYTES, 2);
+                self.here.key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), word);
+                (self.here.at, self.here.spans, self.positioned) = (at, spans, true);
+                return Ok(());
+            }
+        }
+        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
         while at < visited.count {
             let Some(spans) = block.spans_at(offset) else {
                 return Err(section.bad_block(source, visited.i));
@@ -303,12 +311,17 @@ impl Walk {
         Ok(())
     }
 
-    /// See [`Cursor::head`].
+    /// See [`Cursor::rank`].
     #[inline]
-    fn head(&self) -> Option<u128> {
+    fn rank(&self) -> Option<Rank> {
         let visited = self.visited.as_ref().filter(|_| self.positioned)?;
-        let Spans { suffix_at, value_at, .. } = self.here.spans;
-        Some(self.here.key.head_with(visited.pin.get(suffix_at..value_at)?))
+        let Spans { suffix_at, value_at, number, .. } = self.here.spans;
+        let (key, block) = (&self.here.key, visited.block());
+        let head = match block.chunk(suffix_at) {
+            Some(chunk) => key.head_with_chunk(value_at - suffix_at, chunk),
+            None => key.head_with(block.bytes(suffix_at, value_at)),
+        };
+        Some(Rank { head, key_bytes: key.len(), number })
     }
 
     /// See [`Cursor::is_newest`].
@@ -460,7 +473,7 @@ impl Cursor for TableCursor {
     }
 
     #[inline]
-    fn head(&self) -> Option<u128> {
-        self.walk.head()
+    fn rank(&self) -> Option<Rank> {
+        self.walk.rank()
     }
 }
