@@ -203,7 +203,7 @@ impl<'a> Block<'a> {
     /// Begins to bring the first entries of `bytes`, a block, into the cache.
     #[inline]
     pub(super) fn prefetch_begin(bytes: &[u8]) {
-        for line in 1..4 {
+        for line in 0..4 {
             prefetch(bytes.as_ptr().wrapping_add(line * 64));
         }
     }

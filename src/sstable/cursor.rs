@@ -27,6 +27,8 @@ use plain::Plain;
 
 /// How many bytes before a walk memory is asked for.
 const AHEAD_BYTES: usize = 512;
+/// How many entries before the end of a block a walk asks for the next one.
+const NEAR: usize = 10;
 
 /// See [`Table::cursor`].
 pub(crate) struct TableCursor {
@@ -136,6 +138,17 @@ impl Walk {
         self.stand(section, source, count - 1, None)
     }
 
+    /// Asks for block `i`, into which the walk is about to cross.
+    #[cold]
+    fn expect(ahead: &mut Option<(usize, Pin)>, section: &Section, i: usize, keep: bool) {
+        if ahead.is_none() {
+            *ahead = section.resident(i, keep).map(|pin| (i, pin));
+            if let Some((_, pin)) = ahead {
+                Block::prefetch_begin(pin);
+            }
+        }
+    }
+
     /// Asks for the block that the walk comes to next, and for the slot of the one after that.
     fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
         let Some(next) = next else { return };
@@ -190,7 +203,8 @@ impl Walk {
     /// From the last entry of the visited block to the first of the next.
     fn cross(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(i) = self.visited.as_ref().map(|visited| visited.i) else { return Ok(()) };
-        self.run.cross((section, source), i + 1, (self.keep, self.ahead.is_some()))?;
+        let is_here = self.ahead.as_ref().is_some_and(|(at, _)| *at == i + 1);
+        self.run.cross((section, source), i + 1, (self.keep, is_here))?;
         self.first_of(section, source, i + 1)?;
         self.look_ahead(section, Some(i + 2), Some(i + 3));
         Ok(())
@@ -204,6 +218,9 @@ impl Walk {
         if at < visited.count {
             if let Some((spans, word)) = plain::next_put(&block, &self.here.spans) {
                 block.prefetch_at(offset + AHEAD_BYTES, 2);
+                if at + NEAR == visited.count {
+                    Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
+                }
                 self.here.key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), word);
                 (self.here.at, self.here.spans, self.positioned) = (at, spans, true);
                 return Ok(());
@@ -419,11 +436,13 @@ impl Cursor for TableCursor {
 
     #[inline]
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
-        self.walk.next_plain(below, limit)
+        self.section.as_ref().is_some_and(|section| self.walk.next_plain(section, below, limit))
     }
 
     fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
-        self.walk.pack_plain(below, limit, into);
+        if let Some(section) = &self.section {
+            self.walk.pack_plain(section, below, limit, into);
+        }
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {

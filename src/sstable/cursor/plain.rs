@@ -2,7 +2,7 @@
 
 use crate::base::Packed;
 
-use super::{AHEAD_BYTES, Spans, Walk};
+use super::{AHEAD_BYTES, NEAR, Section, Spans, Walk};
 use crate::sstable::block::Block;
 use crate::sstable::key_buf::{CHUNK_BYTES, is_same, word_of};
 
@@ -32,7 +32,7 @@ impl Walk {
 
     /// See [`crate::base::Cursor::next_plain`].
     #[inline]
-    pub(super) fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+    pub(super) fn next_plain(&mut self, section: &Section, below: u64, limit: u128) -> bool {
         self.learn(limit);
         let Some(visited) = self.visited.as_ref().filter(|_| self.positioned) else { return false };
         let (at, old) = (self.here.at + 1, self.here.spans);
@@ -49,13 +49,22 @@ impl Walk {
             return false;
         }
         block.prefetch_at(old.end() + AHEAD_BYTES, 2);
+        if at + NEAR == visited.count {
+            Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
+        }
         key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), chunk);
         (self.here.at, self.here.spans) = (at, spans);
         true
     }
 
     /// See [`crate::base::Cursor::pack_plain`].
-    pub(super) fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+    pub(super) fn pack_plain(
+        &mut self,
+        section: &Section,
+        below: u64,
+        limit: u128,
+        into: &mut Packed<'_>,
+    ) {
         self.learn(limit);
         let Some(visited) = self.visited.as_ref().filter(|_| self.positioned) else { return };
         let (block, prefix) = (visited.block(), visited.block().prefix());
@@ -71,6 +80,9 @@ impl Walk {
                 break;
             }
             block.prefetch_at(old.end() + AHEAD_BYTES, 2);
+            if at + 1 + NEAR == visited.count {
+                Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
+            }
             if !into.push_parts(prefix, block.bytes(spans.suffix_at, spans.value_end), suffix) {
                 break;
             }
