@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::base::{Error, ErrorKind, KeyspaceId, Lsn, Result};
+use crate::mem::Bulk;
 
 use super::MemCursor;
 use super::key::SortKey;
@@ -28,7 +29,7 @@ impl Replayed {
     /// # Errors
     /// `Corrupt` if bytes are not whole entries; the offset is the LSN of the record.
     pub(crate) fn build(records: Vec<(Lsn, Vec<u8>)>) -> Result<Self> {
-        let mut keys = Vec::new();
+        let mut keys = Bulk::new();
         for (lsn, bytes) in &records {
             let mut rest = bytes.as_slice();
             let mut number = lsn.0;

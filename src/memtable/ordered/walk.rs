@@ -1,5 +1,6 @@
 //! From records to sort keys: the arena itself is the list of what is not sorted yet.
 
+use crate::mem::Bulk;
 use crate::memtable::arena::Arena;
 use crate::memtable::layout::{HEADER_BYTES, LINK_BYTES};
 
@@ -15,7 +16,7 @@ pub(super) fn collect(
     base: u64,
     from: usize,
     to: usize,
-    keys: &mut Vec<SortKey>,
+    keys: &mut Bulk<SortKey>,
 ) -> usize {
     let mut place = from;
     while place < to {
