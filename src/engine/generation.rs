@@ -202,8 +202,9 @@ impl Generation {
     /// before it may be free to be used again.
     pub(super) fn nears_its_end(&self) -> bool {
         let capacity = self.memtable.capacity_bytes();
-        let rest = || capacity.saturating_sub(self.memtable.reserved_bytes());
-        !self.is_empty_one() && (!self.is_mapped() || rest() <= REST_BYTES.max(capacity / 2))
+        let used = || self.memtable.reserved_bytes();
+        !self.is_empty_one()
+            && (capacity <= SMALL_BYTES || !self.is_mapped() || used() >= capacity / 2)
     }
 
     /// How the next log's header names this one, which ends at `end`.
@@ -273,9 +274,9 @@ pub(super) struct ReplayedLog {
     pub(super) bytes: u64,
 }
 
-/// The successor of one that has no more room than this is prepared: to make one takes milliseconds
-/// where the disk is busy, and that is as long as this takes to fill.
-const REST_BYTES: u64 = 4 << 20;
+/// The successor of one that has no more than this is prepared at once: to make one takes
+/// milliseconds where the disk is busy, and that is as long as 4 MiB take to fill.
+const SMALL_BYTES: u64 = 16 << 20;
 /// Above every number.
 const ALL: Lsn = Lsn(u64::MAX);
 
