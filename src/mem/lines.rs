@@ -1,13 +1,11 @@
 //! Arrays of cache lines: what hash indexes and filters are made of.
 //!
-//! Lookups hit one line at random, so large arrays lie on huge pages; those of some pages have pages
-//! of their own, which the system has back when the table is gone (see [`super::Bulk`]). Written by whoever builds
+//! Lookups hit one line at random, so large arrays lie on huge pages. Written by whoever builds
 //! one, then shared and only read.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use super::bulk::LONG_BYTES;
 use super::region::{HUGE_BYTES, Region};
 
 /// Bytes of a line.
@@ -81,7 +79,7 @@ impl Lines {
     #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
     pub(crate) fn zeroed(count: usize) -> Self {
         let bytes = count.saturating_mul(LINE_BYTES);
-        let region = if bytes < LONG_BYTES { None } else { Region::new(round_up(bytes)).ok() };
+        let region = if bytes < HUGE_BYTES { None } else { Region::new(round_up(bytes)).ok() };
         let base = if let Some(region) = &region {
             NonNull::new(region.as_ptr().cast()).unwrap_or(NonNull::dangling())
         } else {
@@ -89,13 +87,6 @@ impl Lines {
             NonNull::from(Box::leak(lines)).cast()
         };
         Self { base, count, region }
-    }
-
-    /// Their bytes.
-    #[allow(unsafe_code, reason = "lines as bytes")]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        // SAFETY: lines are arrays of bytes, one behind the other.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), self.count * LINE_BYTES) }
     }
 
     /// These bytes; none if they are not whole lines.

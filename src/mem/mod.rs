@@ -9,7 +9,6 @@ pub(crate) mod epoch;
 pub(crate) mod fork;
 
 mod budget;
-mod bulk;
 pub(crate) mod counter;
 mod garbage;
 mod held;
@@ -28,7 +27,6 @@ mod models;
 mod tests;
 
 pub(crate) use budget::Budget;
-pub(crate) use bulk::Bulk;
 pub(crate) use counter::Counter;
 pub(crate) use epoch::EpochCell;
 pub(crate) use garbage::Garbage;
@@ -37,4 +35,4 @@ pub(crate) use lines::{LINE_BYTES, Line, Lines};
 pub(crate) use parking::{Deadline, Parking};
 pub(crate) use prefetch::{prefetch, prefetch_record, prefetch_to_write};
 pub(crate) use recycle::{Pooled, Recycler, Use};
-pub(crate) use region::Region;
+pub(crate) use region::{Region, advise_huge};

@@ -2,8 +2,7 @@
 
 use std::hint::black_box;
 
-use super::region::advise_huge;
-use super::{epoch, fork};
+use super::{advise_huge, epoch, fork};
 use crate::base::part::{Part, Work, each, part};
 
 /// What is measured here. Entries of `floor-load` are cache lines: 512 KiB and 256 MiB.

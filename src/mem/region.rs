@@ -61,32 +61,6 @@ impl Region {
         Ok(region)
     }
 
-    /// Makes it `bytes` bytes long (as for [`Region::new`]), wherever it lies then; what is new are
-    /// zeros. It begins at a page, and asks for huge pages no more than it did.
-    ///
-    /// # Errors
-    /// `NoMemory` when the operating system refuses, or cannot do it; it is as before then.
-    #[allow(unsafe_code, reason = "mremap")]
-    pub(crate) fn resize(&mut self, bytes: usize) -> Result<()> {
-        let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
-        let len = Self::rounded(bytes).ok_or_else(refused)?;
-        if len == self.len {
-            return Ok(());
-        }
-        #[cfg(target_os = "linux")]
-        {
-            // SAFETY: the range is our own mapping, and whoever may use it lends it for this.
-            let address =
-                unsafe { libc::mremap(self.as_ptr().cast(), self.len, len, libc::MREMAP_MAYMOVE) };
-            if address != libc::MAP_FAILED {
-                self.base = NonNull::new(address.cast()).ok_or_else(refused)?;
-                self.len = len;
-                return Ok(());
-            }
-        }
-        Err(refused())
-    }
-
     /// The length of a region that is asked for with `bytes`, if that can be.
     pub(super) fn rounded(bytes: usize) -> Option<usize> {
         bytes.max(1).checked_next_multiple_of(PAGE_BYTES)
@@ -143,7 +117,7 @@ impl Drop for Region {
 /// Asks for huge pages under `[start, start + bytes)`; whole huge pages inside it only. A hint,
 /// for memory that is about to be written for the first time.
 #[allow(unsafe_code, reason = "madvise")]
-pub(super) fn advise_huge<T>(start: *const T, bytes: usize) {
+pub(crate) fn advise_huge<T>(start: *const T, bytes: usize) {
     #[cfg(target_os = "linux")]
     {
         let start = start.cast::<u8>();

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::epoch;
 use super::{
-    Budget, Bulk, Counter, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use,
-    fork,
+    Budget, Counter, Deadline, EpochCell, Garbage, Parking, Pooled, Recycler, Region, Use, fork,
 };
 
 /// Counts its drops.
@@ -49,69 +48,6 @@ fn region_beyond_the_address_space_is_no_memory() {
 
         assert_eq!(error.kind(), crate::base::ErrorKind::NoMemory);
     }
-}
-
-#[test]
-#[allow(unsafe_code, reason = "reads and writes a region")]
-fn region_that_is_resized_keeps_what_it_had_and_is_zero_behind_it() {
-    let mut region = Region::inherited(200 << 10).unwrap();
-    // SAFETY: the region is this long and nobody else's.
-    unsafe { region.as_ptr().write_bytes(7, region.len()) };
-    for bytes in [300 << 10, 5 << 20, 100 << 10, 1 << 20] {
-        let before = region.len();
-
-        if region.resize(bytes).is_err() {
-            assert_eq!(region.len(), before, "as it was");
-            continue;
-        }
-
-        assert_eq!(region.len(), bytes);
-        // SAFETY: as above.
-        let memory = unsafe { std::slice::from_raw_parts(region.as_ptr(), bytes) };
-        assert!(memory[..100 << 10].iter().all(|&byte| byte == 7));
-        assert!(memory[before.min(bytes)..].iter().all(|&byte| byte == 0));
-    }
-}
-
-#[test]
-fn array_keeps_its_elements_while_it_grows_and_shrinks() {
-    let mut array = Bulk::new();
-    let part: Vec<u64> = (0..1000).collect();
-    let count = 300 * part.len();
-    for i in 0..100 {
-        for element in &part {
-            array.push(1000 * i + element);
-        }
-    }
-    for i in 100..300 {
-        array.extend_from_slice(&part.iter().map(|element| 1000 * i + element).collect::<Vec<_>>());
-    }
-    let holds = |array: &Bulk<u64>, len: usize| {
-        array.len() == len && array.iter().zip(0..).all(|(element, i)| *element == i)
-    };
-
-    assert!(holds(&array, count));
-    // Of the long to the long, to a short one, and to nothing.
-    for len in [100_000, 99_999, 1000, 999, 1, 0] {
-        array.truncate(len);
-        array.shrink_to_fit();
-
-        assert!(holds(&array, len));
-        assert!(array.capacity() < len + 512, "{} for {len}", array.capacity());
-    }
-    array.push(0);
-    assert!(holds(&array, 1));
-}
-
-#[test]
-fn array_of_zeros_has_no_others_and_its_room_is_what_was_asked_for() {
-    for bytes in [0, 1, 1000, 100_000, 128 << 10, 5_000_000] {
-        let array = Bulk::zeroed(bytes).unwrap();
-
-        assert!(array.len() == bytes && array.iter().all(|&byte| byte == 0));
-        assert!(array.capacity() - bytes < 4096);
-    }
-    assert_eq!(Bulk::zeroed(1 << 60).unwrap_err().kind(), crate::base::ErrorKind::NoMemory);
 }
 
 /// The bytes of a region that the test has to itself.

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Result};
 use crate::mem::epoch::Guard;
-use crate::mem::{Bulk, EpochCell, Garbage, epoch};
+use crate::mem::{EpochCell, Garbage, epoch};
 
 use super::arena::Arena;
 use key::SortKey;
@@ -153,7 +153,7 @@ impl OrderedIndex {
         let list = self.list_from(from, guard);
         let seen = list.to();
         if seen < to && arena.mark(seen) != 0 {
-            let mut keys = Bulk::new();
+            let mut keys = Vec::new();
             let end = walk::collect(arena, base, seen, to, &mut keys);
             if keys.len() >= SORT_ENTRIES {
                 let mut all = list.below(base + seen as u64);
@@ -214,7 +214,7 @@ impl OrderedIndex {
         let to = now.frozen_to.saturating_add(self.span_bytes);
         // Who counts on more than was written finds no mark.
         if to <= published && arena.mark(now.frozen_to) != 0 {
-            let mut keys = Bulk::new();
+            let mut keys = Vec::new();
             let end = walk::collect(arena, base, now.frozen_to, to, &mut keys);
             keys.sort_unstable();
             let run = Run::freeze(keys, keep);

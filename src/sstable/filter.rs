@@ -46,8 +46,8 @@ impl Filter {
     }
 
     /// The bytes on disk.
-    pub(super) fn encode(&self) -> &[u8] {
-        self.lines.as_bytes()
+    pub(super) fn encode(&self) -> Vec<u8> {
+        self.lines.iter().flat_map(|line| line.0).collect()
     }
 
     /// Reads the bytes on disk; none if they are not whole lines or the probes make no sense.

@@ -20,7 +20,7 @@ use std::cmp::Ordering;
 use crate::base::coding::{Put, u32_of};
 use crate::base::key::compare;
 
-use crate::mem::{Bulk, prefetch};
+use crate::mem::prefetch;
 
 use super::format::{LZ4_RATIO_MAX, TRAILER_BYTES, u16_at, u32_at, u64_at};
 
@@ -140,7 +140,7 @@ fn head_of(suffix: &[u8]) -> u64 {
 /// A seek touches the samples, which stay in the cache, one window of heads and one of pages, each
 /// a few neighbouring lines; the rest only where heads are alike.
 pub(super) struct Index {
-    bytes: Bulk<u8>,
+    bytes: Box<[u8]>,
     blocks: usize,
     pages: u32,
     data_bytes: u64,
@@ -179,7 +179,7 @@ impl Index {
     /// Decodes and checks everything but the order of the separators. None if anything does not
     /// fit; `data_bytes` and `page_bytes` are what the properties say. No block has more pages
     /// than its stored bytes could decode to (T5).
-    pub(super) fn decode(bytes: Bulk<u8>, data_bytes: u64, page_bytes: usize) -> Option<Self> {
+    pub(super) fn decode(bytes: Box<[u8]>, data_bytes: u64, page_bytes: usize) -> Option<Self> {
         let blocks = u32_at(&bytes, 0)?;
         let pages = u32::try_from(u32_at(&bytes, 4)?).ok()?;
         let found_data_bytes = u64_at(&bytes, 8)?;

@@ -11,7 +11,7 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_outpu
 use crate::base::coding::u32_of;
 use crate::base::options::Compression;
 use crate::base::{Error, Result};
-use crate::mem::{Bulk, Held};
+use crate::mem::Held;
 use crate::vfs::File;
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer};
@@ -32,7 +32,7 @@ pub(super) struct Output {
     written_bytes: u64,
     /// Up to here the system was asked to write out.
     leaving_bytes: u64,
-    buffer: Bulk<u8>,
+    buffer: Vec<u8>,
     /// Long values that belong between the bytes of `buffer`, each in front of the byte there.
     held: Vec<(usize, Held)>,
     held_bytes: usize,
@@ -49,7 +49,7 @@ impl Output {
             file_id,
             written_bytes: 0,
             leaving_bytes: 0,
-            buffer: Bulk::new(),
+            buffer: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
             table: CompressTable::default(),
@@ -164,7 +164,7 @@ impl Output {
         }
         parts.push(IoSlice::new(&buffer[from..]));
         self.write(&mut parts, bytes)?;
-        buffer.truncate(0);
+        buffer.clear();
         held.clear();
         (self.buffer, self.held) = (buffer, held);
         Ok(())

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::base::{Error, FileNumber, Result};
 use crate::cache::{Draft, Slots};
-use crate::mem::Bulk;
 use crate::vfs::{File, TableMap};
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, TrailerCheck, decode_trailer};
@@ -36,9 +35,9 @@ impl Source {
 
     /// Reads exactly `bytes` bytes. A shorter file is corrupt, and so is a range that begins or
     /// ends outside of what the file's length was when it was opened.
-    pub(super) fn read(&self, offset: u64, bytes: u64) -> Result<Bulk<u8>> {
+    pub(super) fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         let length = self.inside(offset, bytes)?;
-        let mut buffer = Bulk::zeroed(length)?;
+        let mut buffer = zeroed(length)?;
         self.fill(&mut buffer, offset)?;
         Ok(buffer)
     }
@@ -137,22 +136,18 @@ impl Source {
         offset: u64,
         stored_bytes: u64,
         fits: impl Fn(usize) -> bool,
-    ) -> Result<Bulk<u8>> {
-        let mut block = self.read(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
-        let end = block.len().saturating_sub(TRAILER_BYTES);
-        let (stored, trailer) = block.split_at(end);
-        match self.check(kind, offset, (stored, trailer), fits)? {
-            (Encoding::Plain, _) => {
-                block.truncate(end);
-                Ok(block)
-            }
+    ) -> Result<Box<[u8]>> {
+        let mut stored = self.read(offset, stored_bytes.saturating_add(TRAILER_BYTES as u64))?;
+        let trailer = stored.split_off(stored.len().saturating_sub(TRAILER_BYTES));
+        match self.check(kind, offset, (&stored, &trailer), fits)? {
+            (Encoding::Plain, _) => Ok(stored.into_boxed_slice()),
             (Encoding::Lz4, decoded_bytes) => {
-                let mut decoded = Bulk::zeroed(decoded_bytes)?;
-                let count = lz4_flex::block::decompress_into(stored, &mut decoded);
+                let mut decoded = zeroed(decoded_bytes)?;
+                let count = lz4_flex::block::decompress_into(&stored, &mut decoded);
                 if count.ok() != Some(decoded_bytes) {
                     return Err(self.corrupt_block(kind, offset, "it does not decompress"));
                 }
-                Ok(decoded)
+                Ok(decoded.into_boxed_slice())
             }
         }
     }
@@ -201,4 +196,13 @@ impl Source {
         }
         Ok((trailer.encoding, decoded_bytes))
     }
+}
+
+fn zeroed(bytes: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(bytes)
+        .map_err(|_| Error::no_memory(format!("no memory for a block of {bytes} bytes")))?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
 }

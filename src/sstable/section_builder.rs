@@ -12,7 +12,7 @@ use crate::base::meta::SectionMeta;
 use crate::base::mutant::mutant;
 use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Kind, Result};
-use crate::mem::{Bulk, Held};
+use crate::mem::Held;
 
 use super::encode;
 use super::filter::Filter;
@@ -42,7 +42,7 @@ pub(super) struct SectionBuilder {
     unindexed: Option<(u64, u32)>,
     pages: u32,
     /// Hash of each distinct key, and the place of its newest entry.
-    keys: Bulk<(u64, u32)>,
+    keys: Vec<(u64, u32)>,
     /// Whether all places so far fit the hash index.
     places_fit: bool,
     /// The encoded block and the places of its entries, kept for their memory.
@@ -123,7 +123,7 @@ impl SectionBuilder {
             last: None,
             unindexed: None,
             pages: 0,
-            keys: Bulk::new(),
+            keys: Vec::new(),
             places_fit: true,
             encoded: Vec::new(),
             places: Vec::new(),
@@ -222,7 +222,7 @@ impl SectionBuilder {
             if paranoid && !self.keys.iter().all(|(h, p)| hash.candidates(*h).any(|c| c == *p)) {
                 return Err(Error::new(ErrorKind::Internal, "the hash index misses a key (T4)"));
             }
-            let bytes = output.block(BlockKind::Hash, hash.encode(), Compression::None)?;
+            let bytes = output.block(BlockKind::Hash, &hash.encode(), Compression::None)?;
             written.hash = Some((bytes, place_bits.to_le_bytes()[0]));
         }
         let bits = self.keys.len() as u64 * u64::from(self.options.filter_bits_x10) / 10;
@@ -233,7 +233,7 @@ impl SectionBuilder {
             if paranoid && !self.keys.iter().all(|(hash, _)| filter.may_contain(*hash)) {
                 return Err(Error::new(ErrorKind::Internal, "the filter misses a key (T4)"));
             }
-            let bytes = output.block(BlockKind::Filter, filter.encode(), Compression::None)?;
+            let bytes = output.block(BlockKind::Filter, &filter.encode(), Compression::None)?;
             written.filter = Some((bytes, filter.probes().to_le_bytes()[0]));
         }
         Ok(written)

@@ -18,7 +18,6 @@ use crossbeam_epoch as crossbeam;
 use crossbeam_skiplist::SkipList;
 use crossbeam_skiplist::base::Entry as Node;
 
-use crate::mem::Bulk;
 use crate::mem::atomic::{AtomicUsize, Ordering};
 use crate::mem::epoch;
 
@@ -84,11 +83,9 @@ impl List {
     }
 
     /// The entries numbered below `below`, in order.
-    pub(super) fn below(&self, below: u64) -> Bulk<SortKey> {
-        let mut keys = Bulk::new();
-        let nodes = self.nodes.iter(Self::unprotected()).map(|node| *node.key());
-        nodes.filter(|key| key.number() < below).for_each(|key| keys.push(key));
-        keys
+    pub(super) fn below(&self, below: u64) -> Vec<SortKey> {
+        let keys = self.nodes.iter(Self::unprotected()).map(|node| *node.key());
+        keys.filter(|key| key.number() < below).collect()
     }
 
     fn unprotected() -> &'static crossbeam::Guard {

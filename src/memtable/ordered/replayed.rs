@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crate::base::{Error, ErrorKind, KeyspaceId, Lsn, Result};
-use crate::mem::Bulk;
 
 use super::MemCursor;
 use super::key::SortKey;
@@ -29,7 +28,7 @@ impl Replayed {
     /// # Errors
     /// `Corrupt` if bytes are not whole entries; the offset is the LSN of the record.
     pub(crate) fn build(records: Vec<(Lsn, Vec<u8>)>) -> Result<Self> {
-        let mut keys = Bulk::new();
+        let mut keys = Vec::new();
         for (lsn, bytes) in &records {
             let mut rest = bytes.as_slice();
             let mut number = lsn.0;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::base::Kind;
 use crate::base::mutant::mutant;
-use crate::mem::{Bulk, prefetch};
+use crate::mem::{advise_huge, prefetch};
 
 use super::key::{SortKey, Spot};
 
@@ -23,7 +23,7 @@ pub(in crate::memtable) const MERGE_WIDTH: usize = 4;
 #[derive(Debug)]
 pub(in crate::memtable) struct Run {
     /// In internal order.
-    pub(super) keys: Bulk<SortKey>,
+    pub(super) keys: Vec<SortKey>,
     /// How often this was merged: runs of a rank have about the same size.
     rank: u32,
     /// Entries that were linked in its range, dropped ones included.
@@ -69,9 +69,10 @@ impl Keep<'_> {
     }
 }
 
-/// Looks at entries in internal order and tells those that somebody may need.
+/// Takes entries in internal order and keeps those that somebody may need.
 struct Sieve<'a> {
     keep: Keep<'a>,
+    keys: Vec<SortKey>,
     /// The entry that came before, kept or not.
     last: Option<SortKey>,
     /// The number of the latest put or delete of the same key as `last`, before `last`.
@@ -81,13 +82,14 @@ struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    fn new(keep: Keep<'a>) -> Self {
-        Self { keep, last: None, hider: None, horizon: 0 }
+    fn new(keep: Keep<'a>, capacity: usize) -> Self {
+        let keys = Vec::with_capacity(capacity);
+        advise_huge(keys.as_ptr(), capacity * size_of::<SortKey>());
+        Self { keep, keys, last: None, hider: None, horizon: 0 }
     }
 
-    /// Whether the next entry stays.
-    fn keeps(&mut self, key: &SortKey) -> bool {
-        let last = self.last.replace(*key).filter(|last| last.same_key(key));
+    fn push(&mut self, key: SortKey) {
+        let last = self.last.replace(key).filter(|last| last.same_key(&key));
         if let Some(last) = last {
             if matches!(last.kind(), Some(Kind::Put | Kind::Delete)) {
                 self.hider = Some(last.number());
@@ -95,54 +97,45 @@ impl<'a> Sieve<'a> {
             let hider = self.hider.filter(|newer| self.keep.hides(*newer, key.number()));
             if let (Some(newer), Some(Kind::Put)) = (hider, key.kind()) {
                 self.horizon = self.horizon.max(newer + 1);
-                return false;
+                return;
             }
         } else {
             self.hider = None;
         }
-        true
+        self.keys.push(key);
     }
 
-    /// The run of what was kept, `keys`, from `linked` entries that came out of `sources`.
-    fn finish(self, mut keys: Bulk<SortKey>, linked: usize, sources: &[Arc<Run>]) -> Run {
-        keys.shrink_to_fit();
+    /// The run of what was kept, from `linked` entries that came out of `sources`.
+    fn finish(mut self, linked: usize, sources: &[Arc<Run>]) -> Run {
+        self.keys.shrink_to_fit();
         let horizon = sources.iter().map(|run| run.horizon).fold(self.horizon, u64::max);
         // A snapshot that is registered now was considered by all drops before; checked anyway.
         let is_exact = |at: &u64| sources.iter().all(|run| run.is_exact_at(*at));
         let snapshots = self.keep.snapshots.iter().copied().filter(is_exact).collect();
-        Run { linked, horizon, snapshots, ..Run::of_sorted(keys) }
+        Run { linked, horizon, snapshots, ..Run::of_sorted(self.keys) }
     }
 }
 
 impl Run {
     /// The run of the entries of a span, given in order.
-    pub(super) fn freeze(mut keys: Bulk<SortKey>, keep: Keep<'_>) -> Self {
+    pub(super) fn freeze(keys: Vec<SortKey>, keep: Keep<'_>) -> Self {
         let linked = keys.len();
-        let mut sieve = Sieve::new(keep);
-        let mut kept = 0;
-        for at in 0..linked {
-            let key = keys[at];
-            if sieve.keeps(&key) {
-                keys[kept] = key;
-                kept += 1;
-            }
+        let mut sieve = Sieve::new(keep, linked);
+        for key in keys {
+            sieve.push(key);
         }
-        keys.truncate(kept);
-        sieve.finish(keys, linked, &[])
+        sieve.finish(linked, &[])
     }
 
     /// One run of several, of rank `rank`.
     fn merge(sources: &[Arc<Run>], rank: u32, keep: Keep<'_>) -> Self {
         let count = sources.iter().map(|run| run.keys.len()).sum();
-        let mut sieve = Sieve::new(keep);
-        let mut keys = Bulk::with_capacity(count);
-        let mut rests: Vec<&[SortKey]> = sources.iter().map(|run| &run.keys[..]).collect();
+        let mut sieve = Sieve::new(keep, count);
+        let mut rests: Vec<&[SortKey]> = sources.iter().map(|run| run.keys.as_slice()).collect();
         rests.retain(|rest| !rest.is_empty());
         while let Some(least) = least(&rests) {
             if let Some((first, rest)) = rests[least].split_first() {
-                if sieve.keeps(first) {
-                    keys.push(*first);
-                }
+                sieve.push(*first);
                 rests[least] = rest;
             }
             if rests[least].is_empty() {
@@ -150,11 +143,11 @@ impl Run {
             }
         }
         let linked = sources.iter().map(|run| run.linked).sum();
-        Run { rank, ..sieve.finish(keys, linked, sources) }
+        Run { rank, ..sieve.finish(linked, sources) }
     }
 
     /// A run of keys that are sorted already, from which nothing was dropped.
-    pub(super) fn of_sorted(keys: Bulk<SortKey>) -> Self {
+    pub(super) fn of_sorted(keys: Vec<SortKey>) -> Self {
         let linked = keys.len();
         let samples = keys.iter().step_by(SAMPLE).map(SortKey::spot).collect();
         Self { keys, rank: 0, linked, samples, horizon: 0, snapshots: Vec::new() }

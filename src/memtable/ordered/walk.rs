@@ -1,6 +1,5 @@
 //! From records to sort keys: the arena itself is the list of what is not sorted yet.
 
-use crate::mem::Bulk;
 use crate::memtable::arena::Arena;
 use crate::memtable::layout::{HEADER_BYTES, LINK_BYTES};
 
@@ -16,7 +15,7 @@ pub(super) fn collect(
     base: u64,
     from: usize,
     to: usize,
-    keys: &mut Bulk<SortKey>,
+    keys: &mut Vec<SortKey>,
 ) -> usize {
     let mut place = from;
     while place < to {

@@ -38,7 +38,7 @@ fn a_filter_has_no_false_negatives_and_few_false_positives() {
     let hashes: Vec<_> = (0..20_000).map(|_| random.next()).collect();
     let built = Filter::build(hashes.iter().copied(), 100);
 
-    let filter = Filter::decode(built.encode(), built.probes()).unwrap();
+    let filter = Filter::decode(&built.encode(), built.probes()).unwrap();
 
     assert!(hashes.iter().all(|hash| filter.may_contain(*hash)));
     let wrong = (0..100_000).filter(|_| filter.may_contain(random.next())).count();
@@ -51,7 +51,7 @@ fn a_hash_index_finds_every_place_and_seldom_a_wrong_one() {
     let entries: Vec<_> = (1..30_000_u32).map(|place| (random.next(), place)).collect();
     let built = HashIndex::build(&entries, 23);
 
-    let index = HashIndex::decode(built.encode(), 23).unwrap();
+    let index = HashIndex::decode(&built.encode(), 23).unwrap();
 
     assert!(entries.iter().all(|(hash, place)| index.candidates(*hash).any(|p| p == *place)));
     let wrong: usize = (0..100_000).map(|_| index.candidates(random.next()).count()).sum();
