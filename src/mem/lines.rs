@@ -1,12 +1,16 @@
 //! Arrays of cache lines: what hash indexes and filters are made of.
 //!
-//! Lookups hit one line at random, so large arrays lie on huge pages. Written by whoever builds
+//! Lookups hit one line at random, so large arrays lie on huge pages; those of some pages have pages
+//! of their own, which the system has back when the table is gone. Written by whoever builds
 //! one, then shared and only read.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use super::region::{HUGE_BYTES, Region};
+
+/// Arrays from this length on have pages of their own.
+const LONG_BYTES: usize = 128 << 10;
 
 /// Bytes of a line.
 pub(crate) const LINE_BYTES: usize = 64;
@@ -79,7 +83,7 @@ impl Lines {
     #[allow(clippy::cast_ptr_alignment, reason = "regions begin at a page")]
     pub(crate) fn zeroed(count: usize) -> Self {
         let bytes = count.saturating_mul(LINE_BYTES);
-        let region = if bytes < HUGE_BYTES { None } else { Region::new(round_up(bytes)).ok() };
+        let region = if bytes < LONG_BYTES { None } else { Region::new(round_up(bytes)).ok() };
         let base = if let Some(region) = &region {
             NonNull::new(region.as_ptr().cast()).unwrap_or(NonNull::dangling())
         } else {
