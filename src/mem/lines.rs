@@ -101,6 +101,14 @@ impl Lines {
         }
         Some(lines)
     }
+
+    /// All bytes, line after line.
+    #[allow(unsafe_code, reason = "the same memory, seen as bytes")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: a line is 64 bytes without padding, and lines follow each other; they are
+        // borrowed for as long as the bytes are.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), self.count * LINE_BYTES) }
+    }
 }
 
 /// A last part that nearly fills a huge page gets a whole one.

@@ -46,8 +46,8 @@ impl Filter {
     }
 
     /// The bytes on disk.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        self.lines.iter().flat_map(|line| line.0).collect()
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.lines.bytes()
     }
 
     /// Reads the bytes on disk; none if they are not whole lines or the probes make no sense.
@@ -83,8 +83,9 @@ impl Filter {
 
     fn add(&mut self, hash: u64) {
         let line = line_of(hash, self.lines.len());
+        let bytes = &mut self.lines[line].0;
         for bit in probe_bits(hash, self.probes) {
-            self.lines[line].0[bit / 8] |= 1 << (bit % 8);
+            bytes[bit / 8] |= 1 << (bit % 8);
         }
     }
 }

@@ -116,20 +116,22 @@ fn hashes(from: u64, count: usize) -> impl FnMut() -> u64 {
     }
 }
 
-fn all_hashes(count: usize) -> Vec<(u64, u32)> {
+fn all_hashes(count: usize) -> (Vec<u64>, Vec<u32>) {
     let places = 1..(1 << PLACE_BITS);
-    (0..count as u64).zip(places).map(|(i, place)| (hash_of(&key(i), FILE_ID), place)).collect()
+    (0..count as u64).zip(places).map(|(i, place)| (hash_of(&key(i), FILE_ID), place)).unzip()
 }
 
 /// Hash index or filter of some keys, built anew in each run.
 struct Building {
-    hashes: Vec<(u64, u32)>,
+    hashes: Vec<u64>,
+    places: Vec<u32>,
     hash_index: bool,
 }
 
 impl Building {
     fn new(entries: usize, hash_index: bool) -> Self {
-        Self { hashes: all_hashes(entries), hash_index }
+        let (hashes, places) = all_hashes(entries);
+        Self { hashes, places, hash_index }
     }
 }
 
@@ -137,11 +139,11 @@ impl Work for Building {
     fn run(&mut self) -> u64 {
         let last = self.hashes.len() - 1;
         let found = if self.hash_index {
-            let index = HashIndex::build(black_box(&self.hashes), PLACE_BITS);
-            index.candidates(self.hashes[last].0).next().is_some()
+            let index = HashIndex::build(black_box(&self.hashes), &self.places, PLACE_BITS);
+            index.candidates(self.hashes[last]).next().is_some()
         } else {
-            let hashes = black_box(&self.hashes).iter().map(|(hash, _)| *hash);
-            Filter::build(hashes, 100).may_contain(self.hashes[last].0)
+            let hashes = black_box(&self.hashes).iter().copied();
+            Filter::build(hashes, 100).may_contain(self.hashes[last])
         };
         if found { self.hashes.len() as u64 } else { 0 }
     }
@@ -149,14 +151,15 @@ impl Work for Building {
 
 /// An absent key is let through once in a hundred; that is no error.
 fn filter(entries: usize, hit: bool) -> Box<dyn Work> {
-    let filter = Filter::build(all_hashes(entries).iter().map(|(hash, _)| *hash), 100);
+    let filter = Filter::build(all_hashes(entries).0.into_iter(), 100);
     let mut next = hashes(if hit { 0 } else { ABSENT }, entries);
     each(move || filter.may_contain(black_box(next())) || !hit)
 }
 
 /// An absent key has a candidate once in fifty.
 fn hash_index(entries: usize, hit: bool) -> Box<dyn Work> {
-    let index = HashIndex::build(&all_hashes(entries), PLACE_BITS);
+    let all = all_hashes(entries);
+    let index = HashIndex::build(&all.0, &all.1, PLACE_BITS);
     let mut next = hashes(if hit { 0 } else { ABSENT }, entries);
     each(move || index.candidates(black_box(next())).next().is_some() || !hit)
 }
