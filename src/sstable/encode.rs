@@ -2,8 +2,8 @@
 //!
 //! One thread at a time; nothing is kept.
 
-use crate::base::Entry;
 use crate::base::coding::{Put, align8, u32_of};
+use crate::base::{Entry, Kind};
 
 use super::block::{
     FLAG_WIDE_PLACES, HEADER_BYTES, NARROW_BYTES_MAX, SHORT_HEAD_BYTES, TAG_EXPIRY, TAG_WIDE,
@@ -31,13 +31,20 @@ impl Head {
     /// The head of an entry of a block with a common prefix of `prefix` bytes and base `base`.
     #[inline]
     pub(super) fn of(entry: &Entry<'_>, prefix: usize, base: u64) -> Self {
-        Self {
-            tag: entry.kind as u8 | if entry.expiry_ms == 0 { 0 } else { TAG_EXPIRY },
-            suffix_bytes: entry.key.len() - prefix,
-            value_bytes: entry.value.len(),
-            number: entry.number - base,
-            expiry_ms: entry.expiry_ms,
-        }
+        let lengths = (entry.key.len() - prefix, entry.value.len());
+        Self::new(entry.kind, lengths, entry.number - base, entry.expiry_ms)
+    }
+
+    /// The same of an entry with these lengths of suffix and value, `number` above the base.
+    #[inline]
+    pub(super) fn new(
+        kind: Kind,
+        (suffix_bytes, value_bytes): (usize, usize),
+        number: u64,
+        expiry_ms: u64,
+    ) -> Self {
+        let tag = kind as u8 | if expiry_ms == 0 { 0 } else { TAG_EXPIRY };
+        Self { tag, suffix_bytes, value_bytes, number, expiry_ms }
     }
 
     /// Bytes that the entry takes.

@@ -8,7 +8,6 @@
 use crate::base::coding::{align8, u32_of};
 use crate::base::{Entry, Kind};
 
-use super::block::SHORT_HEAD_BYTES;
 use super::encode::{self, Head, SHORT_NUMBER_MAX, SHORT_SUFFIX_MAX, SHORT_VALUE_MAX};
 
 /// Behind each value, so that it can be copied with its padding.
@@ -19,73 +18,36 @@ const ZEROS: [u8; 8] = [0; 8];
 pub(super) struct Pending {
     bytes: Vec<u8>,
     entries: Vec<Waiting>,
-    /// Of each entry, the bytes behind a short head if nothing of its key is in the prefix.
-    rests: Vec<u32>,
-    shape: Shape,
+    /// Bytes that all keys share, and the lowest number.
+    prefix: usize,
+    base: u64,
+    /// Highest number, and the longest key and value: whether there can be a wide head.
+    highest: u64,
+    key_bytes_max: usize,
+    value_bytes_max: usize,
+    /// Bytes of the encoded entries, and of the encoded block.
+    entries_bytes: usize,
+    block_bytes: usize,
     /// Where entries lie in the block that was encoded last, divided by 8.
     places: Vec<u32>,
 }
 
 struct Waiting {
+    number: u64,
+    expiry_ms: u64,
     at: u32,
     key_bytes: u32,
     value_bytes: u32,
     kind: Kind,
     is_newest: bool,
-    number: u64,
-    expiry_ms: u64,
 }
 
-/// What decides the length of a block.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Shape {
-    count: usize,
-    /// Bytes that all keys share.
-    prefix: usize,
-    /// Lowest number.
-    base: u64,
-    /// Highest number, and the longest key and value: who can have a wide head.
-    highest: u64,
-    key_bytes_max: usize,
-    value_bytes_max: usize,
-    /// Bytes of the encoded entries.
-    entries_bytes: usize,
-    /// Bytes of the encoded block.
-    pub(super) block_bytes: usize,
-}
-
-impl Shape {
-    /// The shape of a block of one entry.
-    pub(super) fn of(entry: &Entry<'_>) -> Self {
-        let (prefix, base) = (entry.key.len(), entry.number);
-        let entries_bytes = Head::of(entry, prefix, base).entry_bytes();
-        Self {
-            count: 1,
-            prefix,
-            base,
-            highest: base,
-            key_bytes_max: prefix,
-            value_bytes_max: entry.value.len(),
-            entries_bytes,
-            block_bytes: encode::block_bytes(prefix, entries_bytes, 1),
-        }
-    }
-
-    /// Whether an entry may have a wide head. What has none keeps to that in a block with a longer
-    /// prefix and a higher base.
+impl Waiting {
     #[inline]
-    fn has_wide(&self) -> bool {
-        self.key_bytes_max - self.prefix > SHORT_SUFFIX_MAX
-            || self.value_bytes_max > SHORT_VALUE_MAX
-            || self.highest - self.base > SHORT_NUMBER_MAX
+    fn head(&self, prefix: usize, base: u64) -> Head {
+        let lengths = (self.key_bytes as usize - prefix, self.value_bytes as usize);
+        Head::new(self.kind, lengths, self.number - base, self.expiry_ms)
     }
-}
-
-/// What an entry takes behind a short head without a prefix.
-#[inline]
-fn rest_of(entry: &Entry<'_>) -> u32 {
-    let expiry = if entry.expiry_ms == 0 { 0 } else { 8 };
-    u32_of(expiry + entry.key.len() + entry.value.len())
 }
 
 impl Pending {
@@ -98,7 +60,7 @@ impl Pending {
     /// Length of the block if it were encoded now; 0 without entries.
     #[inline]
     pub(super) fn block_bytes(&self) -> usize {
-        self.shape.block_bytes
+        self.block_bytes
     }
 
     /// Key and number of the last entry.
@@ -109,85 +71,96 @@ impl Pending {
         Some((self.bytes.get(at..at + last.key_bytes as usize)?, last.number))
     }
 
-    /// The shape of the block if `entry` joined, which is after all others and shares `shared` bytes
-    /// with the last of them. (What it shares with the first is no more: keys ascend.)
+    /// Adds an entry that comes after all others and shares `shared` bytes of its key with the last
+    /// of them, unless the block would be longer than `most`. (What it shares with the first is what
+    /// all share: keys ascend.) `is_newest` says whether it is the first of its key.
     #[inline]
-    pub(super) fn with(&self, entry: &Entry<'_>, shared: usize) -> Shape {
-        let old = &self.shape;
-        let mut shape = Shape {
-            count: old.count + 1,
-            prefix: old.prefix.min(shared),
-            base: old.base.min(entry.number),
-            highest: old.highest.max(entry.number),
-            key_bytes_max: old.key_bytes_max.max(entry.key.len()),
-            value_bytes_max: old.value_bytes_max.max(entry.value.len()),
-            ..*old
+    pub(super) fn push(
+        &mut self,
+        entry: &Entry<'_>,
+        shared: usize,
+        is_newest: bool,
+        most: usize,
+    ) -> bool {
+        let (prefix, base, before) = if self.is_empty() {
+            (entry.key.len(), entry.number, 0)
+        } else if shared >= self.prefix && entry.number >= self.base {
+            (self.prefix, self.base, self.entries_bytes)
+        } else {
+            let (prefix, base) = (self.prefix.min(shared), self.base.min(entry.number));
+            (prefix, base, self.entries_bytes_with(prefix, base))
         };
-        if shape.prefix != old.prefix || (shape.base != old.base && shape.has_wide()) {
-            shape.entries_bytes = self.entries_bytes(&shape);
+        let entries_bytes = before + Head::of(entry, prefix, base).entry_bytes();
+        let block_bytes = encode::block_bytes(prefix, entries_bytes, self.entries.len() + 1);
+        if block_bytes > most {
+            return false;
         }
-        let head = Head::of(entry, shape.prefix, shape.base);
-        shape.entries_bytes += head.entry_bytes();
-        shape.block_bytes = encode::block_bytes(shape.prefix, shape.entries_bytes, shape.count);
-        shape
-    }
-
-    /// What the entries take in a block of this shape.
-    fn entries_bytes(&self, shape: &Shape) -> usize {
-        let prefix = u32_of(shape.prefix);
-        if shape.has_wide() {
-            let heads = self.entries.iter().map(|entry| self.head(entry, shape));
-            return heads.map(|head| head.entry_bytes()).sum();
-        }
-        let behind = self.rests.iter().map(|rest| (rest - prefix + 7) & !7).sum::<u32>();
-        SHORT_HEAD_BYTES * self.entries.len() + behind as usize
-    }
-
-    fn head(&self, waiting: &Waiting, shape: &Shape) -> Head {
-        Head::of(&self.entry(waiting), shape.prefix, shape.base)
+        (self.prefix, self.base) = (prefix, base);
+        (self.entries_bytes, self.block_bytes) = (entries_bytes, block_bytes);
+        self.keep(entry, is_newest);
+        true
     }
 
     #[inline]
-    fn entry(&self, waiting: &Waiting) -> Entry<'_> {
-        let &Waiting { at, key_bytes, value_bytes, kind, number, expiry_ms, .. } = waiting;
-        let (key, rest) = self.bytes[at as usize..].split_at(key_bytes as usize);
-        Entry { key, number, kind, expiry_ms, value: &rest[..value_bytes as usize] }
-    }
-
-    /// Adds an entry, with which the block has this shape. `is_newest` says whether it is the first
-    /// of its key.
-    #[inline]
-    pub(super) fn push(&mut self, entry: &Entry<'_>, shape: Shape, is_newest: bool) {
+    fn keep(&mut self, entry: &Entry<'_>, is_newest: bool) {
         let Entry { key, number, kind, expiry_ms, value } = *entry;
-        let (at, key_bytes) = (u32_of(self.bytes.len()), u32_of(key.len()));
-        let value_bytes = u32_of(value.len());
+        self.highest = self.highest.max(number);
+        self.key_bytes_max = self.key_bytes_max.max(key.len());
+        self.value_bytes_max = self.value_bytes_max.max(value.len());
+        let at = u32_of(self.bytes.len());
+        // A block has at most as many bytes as fit its index.
+        let (key_bytes, value_bytes) = (u32_of(key.len()), u32_of(value.len()));
         self.bytes.reserve(key.len() + value.len() + ZEROS.len());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(&ZEROS);
-        let waiting = Waiting { at, key_bytes, value_bytes, kind, is_newest, number, expiry_ms };
-        self.entries.push(waiting);
-        self.rests.push(rest_of(entry));
-        self.shape = shape;
+        self.entries.push(Waiting {
+            number,
+            expiry_ms,
+            at,
+            key_bytes,
+            value_bytes,
+            kind,
+            is_newest,
+        });
+    }
+
+    /// What the entries take in a block with this prefix and this base, which are no longer and no
+    /// higher than those so far.
+    fn entries_bytes_with(&self, prefix: usize, base: u64) -> usize {
+        // What has a short head keeps it in a block with a longer prefix and a higher base.
+        if prefix == self.prefix && !self.has_wide(prefix, base) {
+            return self.entries_bytes;
+        }
+        self.entries.iter().map(|waiting| waiting.head(prefix, base).entry_bytes()).sum()
+    }
+
+    /// Whether an entry may have a wide head.
+    #[inline]
+    fn has_wide(&self, prefix: usize, base: u64) -> bool {
+        self.key_bytes_max - prefix > SHORT_SUFFIX_MAX
+            || self.value_bytes_max > SHORT_VALUE_MAX
+            || self.highest - base > SHORT_NUMBER_MAX
     }
 
     /// Appends the encoded block, for which there are entries, to `out`.
     pub(super) fn encode(&mut self, out: &mut Vec<u8>) {
-        let Shape { prefix, base, count, entries_bytes, block_bytes, .. } = self.shape;
-        out.reserve(block_bytes);
+        let (prefix, base) = (self.prefix, self.base);
+        out.reserve(self.block_bytes);
         let begin = out.len();
-        encode::put_header(&self.bytes[..prefix], base, (count, entries_bytes), out);
+        let count = self.entries.len();
+        encode::put_header(&self.bytes[..prefix], base, (count, self.entries_bytes), out);
         self.places.clear();
+        self.places.reserve(count);
         for waiting in &self.entries {
             self.places.push(u32_of((out.len() - begin) / 8));
-            let entry = self.entry(waiting);
-            Head::of(&entry, prefix, base).put(out);
-            let from = waiting.at as usize + prefix;
-            let bytes = align8(entry.key.len() - prefix + entry.value.len());
+            waiting.head(prefix, base).put(out);
+            let (from, key_bytes) = (waiting.at as usize + prefix, waiting.key_bytes as usize);
+            let bytes = align8(key_bytes - prefix + waiting.value_bytes as usize);
             out.extend_from_slice(&self.bytes[from..from + bytes]);
         }
         encode::put_places(&self.places, out.len() - begin, out);
-        debug_assert_eq!(out.len() - begin, block_bytes);
+        debug_assert_eq!(out.len() - begin, self.block_bytes);
     }
 
     /// Places, in the block that was encoded, of the entries that are the newest of their keys.
@@ -200,7 +173,8 @@ impl Pending {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
-        self.rests.clear();
-        self.shape = Shape::default();
+        (self.prefix, self.base, self.highest) = (0, 0, 0);
+        (self.key_bytes_max, self.value_bytes_max) = (0, 0);
+        (self.entries_bytes, self.block_bytes) = (0, 0);
     }
 }

@@ -19,7 +19,7 @@ use super::format::{BlockKind, SectionPlace};
 use super::hash_index::{HashIndex, PLACE_BITS_MAX};
 use super::index::{IndexBuilder, shared};
 use super::output::Output;
-use super::pending::{Pending, Shape};
+use super::pending::Pending;
 use super::properties::{self, BLOCK_BYTES_RANGE, Properties};
 use super::section::hash_of;
 
@@ -107,10 +107,9 @@ impl SectionBuilder {
     ) -> Result<()> {
         check_entry(entry)?;
         let (alike, is_newest) = self.follow(entry)?;
-        let mut shape = self.shape_with(entry, alike);
-        if shape.block_bytes > self.page_bytes && !self.pending.is_empty() {
+        let fits = self.pending.push(entry, alike, is_newest, self.page_bytes);
+        if !fits {
             self.write_pending(output)?;
-            shape = Shape::of(entry);
         }
         if let Some((offset, page)) = self.unindexed.take() {
             if let Some((key, number)) = &self.last {
@@ -121,10 +120,9 @@ impl SectionBuilder {
         if is_newest {
             self.hashes.push(hash_of(entry.key, file_id));
         }
-        if shape.block_bytes > self.page_bytes {
+        if !fits && !self.pending.push(entry, 0, is_newest, self.page_bytes) {
             return self.write_alone(entry, is_newest, hold, output);
         }
-        self.pending.push(entry, shape, is_newest);
         Ok(())
     }
 
@@ -144,11 +142,6 @@ impl SectionBuilder {
             return Err(Error::new(ErrorKind::Internal, text));
         }
         Ok((alike, is_newest))
-    }
-
-    #[inline]
-    fn shape_with(&self, entry: &Entry<'_>, alike: usize) -> Shape {
-        if self.pending.is_empty() { Shape::of(entry) } else { self.pending.with(entry, alike) }
     }
 
     /// Ends the section; none if it has no entries.

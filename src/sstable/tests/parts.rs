@@ -9,7 +9,7 @@ use crate::sstable::format::{BlockKind, Encoding, Trailer, TrailerCheck};
 use crate::sstable::format::{decode_trailer, encode_trailer};
 use crate::sstable::hash_index::HashIndex;
 use crate::sstable::index::{Index, IndexBuilder};
-use crate::sstable::pending::{Pending, Shape};
+use crate::sstable::pending::Pending;
 
 #[test]
 fn a_block_around_a_value_is_the_block_of_its_entry() {
@@ -23,7 +23,7 @@ fn a_block_around_a_value_is_the_block_of_its_entry() {
             put.expiry_ms = i % 2 * 99;
             let (entry, mut whole, mut pending) = (put.entry(), Vec::new(), Pending::default());
             let (mut head, mut tail) = (vec![2; 5], vec![3; 5]);
-            pending.push(&entry, Shape::of(&entry), true);
+            assert!(pending.push(&entry, 0, true, usize::MAX));
             pending.encode(&mut whole);
 
             let place = encode_around(&entry, &mut head, &mut tail);
