@@ -19,7 +19,7 @@ use crate::base::options::KeyspaceOptions;
 use crate::base::{Cursor, Error, ErrorKind, FileNumber, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, RemovedSection, VersionEdit};
 use crate::merge::{MergeCursor, Retain};
-use crate::version::{LevelCursor, Run, Section, Tables};
+use crate::version::{AnyCursor, LevelCursor, Run, Section, Tables};
 use crate::vfs::Dir;
 
 /// Entries, or bytes of them, between two looks at the cancel flag and at other work.
@@ -152,7 +152,7 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
             (context.between)();
         }
         read += 1;
-        let is_new_key = retain.key() != Some(entry.key) || mutant("split_key_over_tables");
+        let is_new_key = retain.turn_to(entry.key) || mutant("split_key_over_tables");
         if is_new_key && output.is_full(entry.key) {
             output.cut()?;
         }
@@ -172,13 +172,14 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
 }
 
 /// A cursor for each section of level 0 and for each level below.
-fn cursors(job: &Job) -> Result<Vec<Box<dyn Cursor>>> {
+fn cursors(job: &Job) -> Result<Vec<AnyCursor>> {
     let keyspace = job.keyspace();
-    let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
+    let mut cursors = Vec::new();
     let mut deeper: Vec<(Level, Vec<Section>)> = Vec::new();
     for (level, section) in job.inputs() {
         if *level == Level(0) {
-            cursors.push(Box::new(section.table()?.cursor_with(keyspace, false)?));
+            let cursor = section.table()?.cursor_with(keyspace, false)?;
+            cursors.push(AnyCursor::Table(Box::new(cursor)));
             continue;
         }
         match deeper.iter_mut().find(|(there, _)| there == level) {
@@ -189,7 +190,7 @@ fn cursors(job: &Job) -> Result<Vec<Box<dyn Cursor>>> {
     for (level, sections) in deeper {
         let run = Arc::new(Run::new(level, sections)?);
         let all = 0..run.sections().len();
-        cursors.push(Box::new(LevelCursor::new(keyspace, run, all, false)));
+        cursors.push(AnyCursor::Level(LevelCursor::new(keyspace, run, all, false)));
     }
     Ok(cursors)
 }

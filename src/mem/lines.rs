@@ -18,9 +18,10 @@ pub(crate) struct Line(pub(crate) [u8; LINE_BYTES]);
 
 impl Line {
     /// Slots of four bytes, little-endian.
-    pub(crate) const SLOTS: usize = LINE_BYTES / 4;
+    #[cfg(not(target_arch = "x86_64"))]
+    const SLOTS: usize = LINE_BYTES / 4;
 
-    /// Slot `i`, which is below [`Self::SLOTS`].
+    /// Slot `i` of 16.
     #[inline]
     pub(crate) fn slot(&self, i: usize) -> u32 {
         let bytes = &self.0[4 * i..];
