@@ -11,16 +11,13 @@
 
 use crate::mem::{LINE_BYTES, Line, Lines, prefetch, prefetch_to_write};
 
-use super::filter::line_of;
+use super::filter::{AHEAD, line_of};
 
 /// Places need at most this many bits; what is longer gets no hash index.
 pub(super) const PLACE_BITS_MAX: u32 = 26;
 /// Keys for a line, on average, of 16 slots. One line in 20 is full then, and sends a lookup to
 /// the next one; with 12.8 it was one in five, for a byte a key less.
 const KEYS_FOR_A_LINE: usize = 10;
-
-/// So many keys ahead a line is asked for while an index is built.
-const AHEAD: usize = 12;
 
 /// A hash index in memory.
 pub(super) struct HashIndex {

@@ -155,7 +155,7 @@ impl Work for Building {
             let index = HashIndex::build(black_box(&self.hashes), &self.places, PLACE_BITS);
             index.candidates(self.hashes[last]).next().is_some()
         } else {
-            let hashes = black_box(&self.hashes).iter().copied();
+            let hashes = black_box(&self.hashes);
             Filter::build(hashes, 100).may_contain(self.hashes[last])
         };
         if found { self.hashes.len() as u64 } else { 0 }
@@ -216,7 +216,7 @@ impl File for Nowhere {
 
 /// An absent key is let through once in a hundred; that is no error.
 fn filter(entries: usize, hit: bool) -> Box<dyn Work> {
-    let filter = Filter::build(all_hashes(entries).0.into_iter(), 100);
+    let filter = Filter::build(&all_hashes(entries).0, 100);
     let mut next = hashes(if hit { 0 } else { ABSENT }, entries);
     each(move || filter.may_contain(black_box(next())) || !hit)
 }

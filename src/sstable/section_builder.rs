@@ -197,9 +197,12 @@ impl SectionBuilder {
         }
         let bits = hashes.len() as u64 * u64::from(self.options.filter_bits_x10) / 10;
         if self.options.filter_bits_x10 > 0 && bits / 8 < u64::from(u32::MAX) / 2 {
-            let wrong = if mutant("filter_wrong") { u64::MAX } else { 0 };
-            let written_hashes = hashes.iter().map(|hash| hash ^ wrong);
-            let filter = Filter::build(written_hashes, self.options.filter_bits_x10);
+            let filter = if mutant("filter_wrong") {
+                let wrong: Vec<u64> = hashes.iter().map(|hash| !hash).collect();
+                Filter::build(&wrong, self.options.filter_bits_x10)
+            } else {
+                Filter::build(hashes, self.options.filter_bits_x10)
+            };
             if paranoid && !hashes.iter().all(|hash| filter.may_contain(*hash)) {
                 return Err(Error::new(ErrorKind::Internal, "the filter misses a key (T4)"));
             }

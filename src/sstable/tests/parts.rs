@@ -38,7 +38,7 @@ fn a_block_around_a_value_is_the_block_of_its_entry() {
 fn a_filter_has_no_false_negatives_and_few_false_positives() {
     let mut random = Random(3);
     let hashes: Vec<_> = (0..20_000).map(|_| random.next()).collect();
-    let built = Filter::build(hashes.iter().copied(), 100);
+    let built = Filter::build(&hashes, 100);
 
     let filter = Filter::decode(built.bytes(), built.probes()).unwrap();
 
