@@ -62,22 +62,19 @@ impl Head {
             || self.number > SHORT_NUMBER_MAX
     }
 
-    /// Appends it.
+    /// The head as it is stored: up to three words, and how many.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "short and wide are told apart above")]
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let Self { tag, suffix_bytes, value_bytes, number, .. } = *self;
+    pub(super) fn words(&self) -> ([u64; 3], usize) {
+        let Self { tag, suffix_bytes, value_bytes, number, expiry_ms } = *self;
+        let (suffix, value) = (suffix_bytes as u64, value_bytes as u64);
+        let has_expiry = usize::from(expiry_ms != 0);
         if self.is_wide() {
-            let lengths =
-                u64::from(u32_of(value_bytes)) << 32 | u64::from(u16_of(suffix_bytes)) << 16;
-            out.put_u64(lengths | u64::from(tag | TAG_WIDE));
-            out.put_u64(number);
+            let first = value << 32 | suffix << 16 | u64::from(tag | TAG_WIDE);
+            ([first, number, expiry_ms], 2 + has_expiry)
         } else {
-            let lengths = (value_bytes as u64) << 16 | (suffix_bytes as u64) << 8;
-            out.put_u64(number << 32 | lengths | u64::from(tag));
-        }
-        if self.expiry_ms != 0 {
-            out.put_u64(self.expiry_ms);
+            let first = number << 32 | value << 16 | suffix << 8 | u64::from(tag);
+            ([first, expiry_ms, 0], 1 + has_expiry)
         }
     }
 }
@@ -115,15 +112,18 @@ pub(super) fn put_header(
 
 /// Appends the places of the entries of a block, of which `entries_end` bytes are there.
 pub(super) fn put_places(places: &[u32], entries_end: usize, out: &mut Vec<u8>) {
+    let begin = out.len();
     if has_wide_places(entries_end) {
-        out.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+        out.resize(begin + 4 * places.len(), 0);
+        for (to, place) in out[begin..].chunks_exact_mut(4).zip(places) {
+            to.copy_from_slice(&place.to_le_bytes());
+        }
     } else {
         // They fit: see `NARROW_BYTES_MAX`.
-        let low = |place: &u32| {
-            let [a, b, ..] = place.to_le_bytes();
-            [a, b]
-        };
-        out.extend(places.iter().flat_map(low));
+        out.resize(begin + 2 * places.len(), 0);
+        for (to, place) in out[begin..].chunks_exact_mut(2).zip(places) {
+            to.copy_from_slice(&place.to_le_bytes()[..2]);
+        }
     }
 }
 
@@ -136,7 +136,8 @@ pub(super) fn encode_around(entry: &Entry<'_>, head: &mut Vec<u8>, tail: &mut Ve
     let entry_head = Head::of(entry, entry.key.len(), entry.number);
     put_header(entry.key, entry.number, (1, entry_head.entry_bytes()), head);
     let place = u32_of(head.len() / 8);
-    entry_head.put(head);
+    let (words, count) = entry_head.words();
+    words[..count].iter().for_each(|word| head.put_u64(*word));
     let value_end = head.len() + entry.value.len();
     put_zeros(align8(value_end) - value_end, tail);
     put_places(&[place], align8(value_end), tail);

@@ -5,18 +5,22 @@
 //!
 //! One thread at a time; kept from block to block for its memory.
 
+use std::mem::take;
+
 use crate::base::coding::{align8, u32_of};
 use crate::base::{Entry, Kind};
 
 use super::encode::{self, Head, SHORT_NUMBER_MAX, SHORT_SUFFIX_MAX, SHORT_VALUE_MAX};
 
-/// Behind each value, so that it can be copied with its padding.
-const ZEROS: [u8; 8] = [0; 8];
+/// Zeros behind each value, so that it can be copied with its padding.
+const ZEROS: usize = 8;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Pending {
+    /// Key, value and zeros of each entry, and room for more.
     bytes: Vec<u8>,
+    used: usize,
     entries: Vec<Waiting>,
     /// Bytes that all keys share, and the lowest number.
     prefix: usize,
@@ -35,9 +39,9 @@ pub(super) struct Pending {
 struct Waiting {
     number: u64,
     expiry_ms: u64,
-    at: u32,
-    key_bytes: u32,
-    value_bytes: u32,
+    at: usize,
+    key_bytes: usize,
+    value_bytes: usize,
     kind: Kind,
     is_newest: bool,
 }
@@ -45,7 +49,7 @@ struct Waiting {
 impl Waiting {
     #[inline]
     fn head(&self, prefix: usize, base: u64) -> Head {
-        let lengths = (self.key_bytes as usize - prefix, self.value_bytes as usize);
+        let lengths = (self.key_bytes - prefix, self.value_bytes);
         Head::new(self.kind, lengths, self.number - base, self.expiry_ms)
     }
 }
@@ -67,8 +71,7 @@ impl Pending {
     #[inline]
     pub(super) fn last(&self) -> Option<(&[u8], u64)> {
         let last = self.entries.last()?;
-        let at = last.at as usize;
-        Some((self.bytes.get(at..at + last.key_bytes as usize)?, last.number))
+        Some((self.bytes.get(last.at..last.at + last.key_bytes)?, last.number))
     }
 
     /// Adds an entry that comes after all others and shares `shared` bytes of its key with the last
@@ -107,13 +110,16 @@ impl Pending {
         self.highest = self.highest.max(number);
         self.key_bytes_max = self.key_bytes_max.max(key.len());
         self.value_bytes_max = self.value_bytes_max.max(value.len());
-        let at = u32_of(self.bytes.len());
-        // A block has at most as many bytes as fit its index.
-        let (key_bytes, value_bytes) = (u32_of(key.len()), u32_of(value.len()));
-        self.bytes.reserve(key.len() + value.len() + ZEROS.len());
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
-        self.bytes.extend_from_slice(&ZEROS);
+        let (at, key_bytes, value_bytes) = (self.used, key.len(), value.len());
+        self.used += key_bytes + value_bytes + ZEROS;
+        if self.used > self.bytes.len() {
+            self.bytes.resize(2 * self.used, 0);
+        }
+        let (key_at, rest) = self.bytes[at..self.used].split_at_mut(key_bytes);
+        key_at.copy_from_slice(key);
+        let (value_at, zeros) = rest.split_at_mut(value_bytes);
+        value_at.copy_from_slice(value);
+        zeros.fill(0);
         self.entries.push(Waiting {
             number,
             expiry_ms,
@@ -150,16 +156,25 @@ impl Pending {
         let begin = out.len();
         let count = self.entries.len();
         encode::put_header(&self.bytes[..prefix], base, (count, self.entries_bytes), out);
+        let first = out.len();
+        out.resize(first + self.entries_bytes, 0);
+        let mut room = &mut out[first..];
+        let end = first - begin + room.len();
         self.places.clear();
-        self.places.reserve(count);
         for waiting in &self.entries {
-            self.places.push(u32_of((out.len() - begin) / 8));
-            waiting.head(prefix, base).put(out);
-            let (from, key_bytes) = (waiting.at as usize + prefix, waiting.key_bytes as usize);
-            let bytes = align8(key_bytes - prefix + waiting.value_bytes as usize);
-            out.extend_from_slice(&self.bytes[from..from + bytes]);
+            self.places.push(u32_of((end - room.len()) / 8));
+            let (words, heads) = waiting.head(prefix, base).words();
+            for word in &words[..heads] {
+                let (to, rest) = take(&mut room).split_at_mut(8);
+                to.copy_from_slice(&word.to_le_bytes());
+                room = rest;
+            }
+            let bytes = align8(waiting.key_bytes - prefix + waiting.value_bytes);
+            let (to, rest) = take(&mut room).split_at_mut(bytes);
+            to.copy_from_slice(&self.bytes[waiting.at + prefix..][..bytes]);
+            room = rest;
         }
-        encode::put_places(&self.places, out.len() - begin, out);
+        encode::put_places(&self.places, end, out);
         debug_assert_eq!(out.len() - begin, self.block_bytes);
     }
 
@@ -171,7 +186,7 @@ impl Pending {
 
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        self.used = 0;
         self.entries.clear();
         (self.prefix, self.base, self.highest) = (0, 0, 0);
         (self.key_bytes_max, self.value_bytes_max) = (0, 0);
