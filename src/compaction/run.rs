@@ -142,7 +142,10 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
     let mut inputs = MergeCursor::new(cursors(job)?);
     let (mut read, mut written, mut bytes) = (0, 0, 0);
     inputs.seek_first()?;
-    while let Some(entry) = inputs.entry() {
+    loop {
+        // Not moved: an entry that was just written in pieces is slow to be copied in larger ones.
+        let entry = inputs.entry();
+        let Some(entry) = &entry else { break };
         bytes += entry.value.len();
         if read % CHECK_ENTRIES == 0 || bytes > CHECK_BYTES {
             bytes = 0;
@@ -156,8 +159,8 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
         if is_new_key && output.is_full(entry.key) {
             output.cut()?;
         }
-        if retain.keep_if(&entry, |key| !levels.lies_deeper(level, key)) {
-            output.add(&entry)?;
+        if retain.keep_if(entry, |key| !levels.lies_deeper(level, key)) {
+            output.add(entry)?;
             written += 1;
         }
         if let Err(error) = inputs.next() {
