@@ -2,7 +2,9 @@
 //!
 //! Memtables, tables and their merge all implement it. A cursor belongs to one thread at a time.
 
-use super::key::head_of;
+use std::cmp::Ordering;
+
+use super::key::{HEAD_BYTES, head_of};
 use super::{Entry, Kind, Packed, Result};
 
 /// Stages of [`Cursor::approach`].
@@ -22,6 +24,38 @@ pub(crate) struct Stamp {
     pub(crate) kind: Kind,
     /// As in [`Entry`].
     pub(crate) expiry_ms: u64,
+}
+
+/// What places an entry among others: most often enough without its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rank {
+    /// [`head_of`] the key.
+    pub(crate) head: u128,
+    /// Length of the key.
+    pub(crate) key_bytes: usize,
+    /// As in [`Entry`].
+    pub(crate) number: u64,
+}
+
+impl Rank {
+    /// The rank of an entry.
+    #[inline]
+    pub(crate) fn of(entry: &Entry<'_>) -> Self {
+        Self { head: head_of(entry.key), key_bytes: entry.key.len(), number: entry.number }
+    }
+
+    /// How the keys order, if that can be told without them.
+    #[inline]
+    pub(crate) fn order_keys(&self, other: &Self) -> Option<Ordering> {
+        match self.head.cmp(&other.head) {
+            // The longer has zeros where the shorter was padded with them.
+            Ordering::Equal if self.key_bytes.min(other.key_bytes) <= HEAD_BYTES => {
+                Some(self.key_bytes.cmp(&other.key_bytes))
+            }
+            Ordering::Equal => None,
+            order => Some(order),
+        }
+    }
 }
 
 /// A seekable position among entries in internal order (key ascending, number descending).
@@ -75,9 +109,9 @@ pub(crate) trait Cursor: Send {
     fn is_newest(&self) -> Option<bool> {
         None
     }
-    /// [`head_of`] the key here, or none when there is no entry.
-    fn head(&self) -> Option<u128> {
-        self.entry().map(|entry| head_of(entry.key))
+    /// The rank of the entry here, or none when there is no entry.
+    fn rank(&self) -> Option<Rank> {
+        self.entry().map(|entry| Rank::of(&entry))
     }
     /// The entry here without key and value, or none when there is no entry.
     fn stamp(&self) -> Option<Stamp> {
@@ -140,8 +174,8 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn is_newest(&self) -> Option<bool> {
         (**self).is_newest()
     }
-    fn head(&self) -> Option<u128> {
-        (**self).head()
+    fn rank(&self) -> Option<Rank> {
+        (**self).rank()
     }
     fn stamp(&self) -> Option<Stamp> {
         (**self).stamp()

@@ -108,6 +108,9 @@ pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// Bytes of a key that [`head_of`] tells.
+pub(crate) const HEAD_BYTES: usize = 16;
+
 /// The first 16 bytes of a key, zero-padded, as a number: if two differ, the keys order like them.
 #[inline]
 #[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
@@ -115,7 +118,7 @@ pub(crate) fn head_of(key: &[u8]) -> u128 {
     if let Some(head) = key.first_chunk() {
         return u128::from_be_bytes(*head);
     }
-    let mut head = [0; 16];
+    let mut head = [0; HEAD_BYTES];
     head[..key.len()].copy_from_slice(key);
     u128::from_be_bytes(head)
 }

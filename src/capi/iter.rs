@@ -302,12 +302,24 @@ impl IterObject {
         self.step_in_general(dir)
     }
 
-    /// Packs the next entries, as far as that is easy; a step goes on from there.
-    fn pack_plain(&mut self, dir: i32, into: &mut Packed<'_>) -> Result<()> {
-        if dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken {
-            self.cursor.pack_plain(into)?;
+    /// Goes on to the next entry that is to be packed, and packs those before it as far as that is
+    /// easy. Stays when all are there that are wanted. Returns whether there is an entry.
+    fn step_packing(&mut self, dir: i32, into: &mut Packed<'_>) -> Result<bool> {
+        if into.is_complete() {
+            return Ok(true);
         }
-        Ok(())
+        if dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken {
+            self.broken = true;
+            let moved = self.cursor.pack(into)?;
+            self.broken = false;
+            if moved {
+                return Ok(self.cursor.is_positioned());
+            }
+            if into.is_complete() {
+                return Ok(true);
+            }
+        }
+        self.step_in_general(dir)
     }
 
     #[inline(never)]
@@ -328,7 +340,11 @@ impl IterObject {
     #[inline]
     fn advance(&mut self, dir: i32) -> Result<bool> {
         self.broken = true;
-        let found = if dir == LSM_DIR_FORWARD { self.cursor.next() } else { self.cursor.prev() }?;
+        let found = if dir == LSM_DIR_FORWARD {
+            self.cursor.next_in_general()?
+        } else {
+            self.cursor.prev()?
+        };
         self.broken = false;
         Ok(found)
     }
@@ -369,12 +385,11 @@ unsafe fn fill(
     let room = unsafe { buffer.as_slice() };
     let mut packed = Packed::new(room, if max == 0 { usize::MAX } else { max });
     let rc = loop {
-        it.pack_plain(dir, &mut packed)?;
+        if !it.step_packing(dir, &mut packed)? {
+            break LSM_END;
+        }
         if packed.is_complete() {
             break LSM_OK;
-        }
-        if !it.step(dir)? {
-            break LSM_END;
         }
         let (key, value) = it.cursor.entry();
         if !packed.push(key, value) {

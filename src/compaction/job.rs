@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     Level0,
     /// A level is larger than it should be.
     Size,
+    /// Every read looks into it, and enough of them came.
+    Reads,
     /// A section is mostly tombstones that nobody needs.
     Tombstones,
     /// A file of level 0 is mostly dead.
@@ -30,6 +32,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Level0 => "level 0 has many sections",
             Self::Size => "the level is too large",
+            Self::Reads => "reads have paid for it",
             Self::Tombstones => "most of it is tombstones",
             Self::Waste => "most of the file is dead",
             Self::Manual => "somebody asked for it",

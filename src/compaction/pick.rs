@@ -4,8 +4,9 @@
 //!    the section whose compaction rewrites the least for its size.
 //! 2. Sections that are mostly tombstones which every reader sees.
 //! 3. Files of level 0 most of which is dead, because other keyspaces' sections have left.
-//! 4. Level 0, though not due, in quiet times and when seeks have paid for it, if that does not rewrite
-//!    too much: every section there is one more place to look for every read.
+//! 4. Level 0, though not due, in quiet times and when reads have paid for it, and then the levels
+//!    between it and the last, too, if that does not rewrite too much: every section of level 0 and
+//!    every level is one more place to look for every read.
 //!
 //! Every job moves sections down, or removes tombstones for good, or shrinks level 0: without new
 //! writes there is a last one.
@@ -13,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::job::Plan;
+use super::job::{Plan, bytes_of};
 use super::score::{cost, is_mostly_tombstones};
 use super::{Busy, Job, Reason, Score, level0, scores};
 use crate::base::limits::LEVEL_COUNT;
@@ -173,7 +174,7 @@ impl Picker<'_> {
         })
     }
 
-    /// What is left in level 0 when nothing is due.
+    /// What is left above the last level when nothing is due.
     fn leftover(&self) -> Option<Job> {
         let Leftover { sections: least, rewrites, levels: deep } = self.options.leftover?;
         let level0 = self.version.keyspaces().iter().find_map(|levels| {
@@ -189,23 +190,45 @@ impl Picker<'_> {
                 .into_iter()
                 .find_map(|section| self.level0(levels, section, Reason::Level0))
         });
-        level0.or_else(|| if deep { self.between(rewrites) } else { None })
+        let keyspaces = self.version.keyspaces();
+        let deeper = || keyspaces.iter().find_map(|levels| self.between(levels, rewrites));
+        level0.or_else(|| if deep { deeper() } else { None })
     }
 
-    /// A level between level 0 and the last, as a whole.
-    fn between(&self, rewrites: u64) -> Option<Job> {
-        self.version.keyspaces().iter().find_map(|levels| {
-            let bytes = levels.level_bytes();
-            (1..LEVEL_COUNT - 1).find_map(|level| {
-                let next = bytes[level + 1..].iter().copied().find(|bytes| *bytes > 0)?;
-                let from = Level(u8::try_from(level).ok()?);
-                let seeds = levels.sections(from).to_vec();
-                let is_free = seeds.iter().all(|section| !self.busy.holds(section));
-                let is_worth = bytes[level].saturating_mul(rewrites) >= next;
-                let may = !seeds.is_empty() && is_free && is_worth;
-                if may { self.down(levels, from, seeds, Reason::Size) } else { None }
-            })
+    /// Neighbours of a level between level 0 and the last, as many as one job may take.
+    fn between(&self, levels: &Arc<Levels>, rewrites: u64) -> Option<Job> {
+        let bytes = levels.level_bytes();
+        (1..LEVEL_COUNT - 1).find_map(|level| {
+            let next = bytes[level + 1..].iter().copied().find(|bytes| *bytes > 0)?;
+            if bytes[level].saturating_mul(rewrites) < next {
+                return None;
+            }
+            let from = Level(u8::try_from(level).ok()?);
+            let seeds = self.first_of(levels, from);
+            if seeds.is_empty() { None } else { self.down(levels, from, seeds, Reason::Reads) }
         })
+    }
+
+    /// The first neighbours of a level that no job reads, as many as one may take down.
+    fn first_of(&self, levels: &Levels, level: Level) -> Vec<Section> {
+        let mut seeds: Vec<Section> = Vec::new();
+        let mut bytes = 0;
+        for section in levels.sections(level) {
+            if self.busy.holds(section) {
+                if seeds.is_empty() {
+                    continue;
+                }
+                break;
+            }
+            let meta = section.meta();
+            let met = levels.overlaps(Level(level.0 + 1), &meta.smallest, &meta.largest);
+            bytes += meta.bytes + bytes_of(&met);
+            if bytes > self.options.job_bytes_max && !seeds.is_empty() {
+                break;
+            }
+            seeds.push(section.clone());
+        }
+        seeds
     }
 
     /// Whether less than a quarter of the file is alive.

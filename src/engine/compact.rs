@@ -152,7 +152,9 @@ impl Db {
         self.log(LogLevel::Debug, || {
             format!("compacting {sections} sections to level {level}: {}", job.reason())
         });
+        let reads = self.reads();
         let outcome = compaction::run(job, &context)?;
+        self.warm_before(&outcome.outputs, reads);
         match self.install_if_current(outcome.edit.clone()) {
             Ok(true) => self.log(LogLevel::Info, || {
                 let Outcome { entries_in, entries_out, bytes_out, .. } = &outcome;
@@ -185,6 +187,11 @@ impl Db {
         LevelSizes { base_bytes: 4 * buffer, level0_bytes, ..LevelSizes::default() }
     }
 
+    /// Bytes that one job takes, about.
+    pub(super) fn job_bytes_max(&self) -> u64 {
+        16 * self.options.write_buffer_bytes
+    }
+
     pub(super) fn pick_options(&self) -> PickOptions {
         let (horizon, snapshots) = self.snapshots.positions(&self.visible);
         let mut sizes = self.level_sizes();
@@ -196,7 +203,7 @@ impl Db {
             // A little less, so that places in a table of 64 MiB need one bit less in the hash index,
             // and fingerprints have one more.
             target_file_bytes: self.options.write_buffer_bytes / 16 * 15,
-            job_bytes_max: 16 * self.options.write_buffer_bytes,
+            job_bytes_max: self.job_bytes_max(),
             oldest: snapshots.first().copied().unwrap_or(horizon),
             // Whoever waits for the end of all work wants it all done.
             leftover: (self.jobs.idle_waiters.load(Ordering::Relaxed) > 0).then_some(WAITED_FOR),

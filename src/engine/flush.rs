@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::db::{Db, LogLevel};
 use super::generation::Sealed;
-use crate::base::meta::TableMeta;
+use crate::base::meta::{SectionMeta, TableMeta};
 use crate::base::mutant::mutant;
 use crate::base::{Cursor, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, VersionEdit};
@@ -16,6 +16,7 @@ use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
 use crate::merge::Retain;
 use crate::sstable::TableBuilder;
+use crate::version::Section;
 
 /// Entries, or bytes of table, between two looks at what writers need.
 const CHECK_ENTRIES: u64 = 256;
@@ -112,15 +113,24 @@ impl Db {
         let started = self.env.os.monotonic_ns();
         // Nobody stores into its log any more.
         oldest.release_log();
+        let reads = self.reads();
         let table = self.write_table(oldest, end)?;
         let mut edit = VersionEdit { floor: Some(end), synced: Some(end), ..Default::default() };
+        // Kept until they are installed, so that what was brought in stays.
+        let mut sections = Vec::new();
         if let Some(table) = &table {
             edit.added = level0(table);
+            if let Ok(handle) = self.tables.handle(&table.file) {
+                let section = |meta: &SectionMeta| Section::new(handle.clone(), meta.clone());
+                sections.extend(table.sections.iter().map(section));
+                self.warm_before(&sections, reads);
+            }
         }
         if let Some(number) = oldest.log_number().filter(|_| mutant("log_removed_before_edit")) {
             self.remove_file(&filename::log(number));
         }
         self.install(edit, Some(end))?;
+        drop(sections);
         self.floor.fetch_max(end.0, Ordering::AcqRel);
         self.logged.fetch_max(end.0, Ordering::AcqRel);
         self.synced.fetch_max(end.0, Ordering::AcqRel);

@@ -174,6 +174,12 @@ impl Iter {
         self.cursor.next()
     }
 
+    /// [`Self::next`] where the short way is known not to be had.
+    pub(crate) fn next_in_general(&mut self) -> Result<bool> {
+        self.check()?;
+        self.cursor.next_in_general()
+    }
+
     /// The short way of [`Self::next`], which is the common one; false if it is not to be had, and
     /// nothing has happened.
     #[inline]
@@ -182,13 +188,16 @@ impl Iter {
         Ok(self.cursor.next_plain())
     }
 
-    /// Packs the next entries and moves to the last of them, as far as the short way goes.
-    pub(crate) fn pack_plain(&mut self, into: &mut Packed<'_>) -> Result<()> {
+    /// Packs the next entries and moves to the last of them, as far as that is easy; a scan of keys
+    /// packs none. Returns whether it has moved on to an entry that it did not pack, or to the end.
+    pub(crate) fn pack(&mut self, into: &mut Packed<'_>) -> Result<bool> {
         self.check()?;
-        if !self.keys_only {
-            self.cursor.pack_plain(into);
-        }
-        Ok(())
+        if self.keys_only { Ok(false) } else { self.cursor.pack(into) }
+    }
+
+    /// Whether it stands on an entry.
+    pub(crate) fn is_positioned(&self) -> bool {
+        self.cursor.is_positioned()
     }
 
     /// Moves one entry back; from nowhere, to the last. Returns whether there is an entry.

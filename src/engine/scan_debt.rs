@@ -16,6 +16,9 @@ use crate::version::Version;
 
 /// What one more place to look costs a seek and the walk behind it, about.
 const SEEK_NS: u64 = 250;
+/// Point reads that pay as much as a seek: each loses about a tenth of what a seek loses, and there are
+/// so many of them that a third of that is enough.
+const GETS_A_SEEK: u64 = 256;
 /// Fewer seeks pay for nothing.
 const SEEKS_MIN: u64 = 1024;
 /// Bytes that compaction moves for each ns that seeks have lost. More than a thread can move in that
@@ -34,13 +37,18 @@ impl Db {
         self.counters.iterators.get() + self.counters.reseeks.get()
     }
 
+    /// Seeks so far, and what point reads count for.
+    fn payments(&self) -> u64 {
+        self.seeks() + self.counters.gets.get() / GETS_A_SEEK
+    }
+
     /// Whether seeks have paid for compacting what is not due.
     pub(super) fn scans_paid(&self, version: &Version) -> bool {
         let stats = version.stats();
         let deeper = stats.iter().skip(1).filter(|level| level.bytes > 0).count();
         let tables = version.level0_sections_max() + deeper.saturating_sub(1);
         let places = tables as u64 + u64::from(!self.is_active_small(version));
-        let now = self.seeks();
+        let now = self.payments();
         if places == 0 {
             self.jobs.paid_at.store(now, Ordering::Relaxed);
             return false;
@@ -48,12 +56,13 @@ impl Db {
         let seeks = now.saturating_sub(self.jobs.paid_at.load(Ordering::Relaxed));
         let bytes: u64 = stats.iter().map(|level| level.bytes).sum();
         let lost_ns = seeks.saturating_mul(places * SEEK_NS);
-        seeks >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= bytes
+        let one_job = bytes.min(self.job_bytes_max());
+        seeks >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= one_job
     }
 
     /// What was paid for is done.
     pub(super) fn spend_seeks(&self) {
-        self.jobs.paid_at.store(self.seeks(), Ordering::Relaxed);
+        self.jobs.paid_at.store(self.payments(), Ordering::Relaxed);
     }
 
     /// As a worker: seals the active generation if seeks have paid for it, so that it is flushed and

@@ -2,11 +2,14 @@
 //!
 //! A flush or a compaction replaces what readers had in memory by a table of which nothing is in the
 //! cache, though all of it was just written and lies in the system's page cache. Readers would
-//! fetch it block by block, each waiting for a read, a checksum and a first touch of memory. So a
-//! worker with nothing else to do fetches it, many blocks by one call,
+//! fetch it block by block, each waiting for a read, a checksum and a first touch of memory. So it is
+//! fetched for them, many blocks by one call,
 //!
-//! - when somebody waits for the end of all work or nothing is written for a while, or
-//! - when readers have come so often since then that they would soon have fetched it themselves,
+//! - by the job that wrote it, before it is installed, when many readers came meanwhile,
+//! - by a worker, when they have come so often since then that they would soon have fetched it
+//!   themselves, or
+//! - by a worker with nothing else to do, when somebody waits for the end of all work or nothing is
+//!   written for a while,
 //!
 //! and as long as there is room: nothing is evicted for it. Files of earlier runs are left to their
 //! readers, since nobody knows that they are wanted. A block that cannot be read is left, too: whoever
@@ -19,6 +22,7 @@ use parking_lot::Mutex;
 use super::db::Db;
 use crate::base::{FileNumber, KeyspaceId};
 use crate::manifest::AddedSection;
+use crate::version::Section;
 
 /// Calls that one turn of a worker makes, each for up to 256 KiB.
 const TURN_RUNS: u32 = 8;
@@ -62,8 +66,35 @@ impl Db {
     }
 
     /// Point reads and seeks so far, about.
-    fn reads(&self) -> u64 {
+    pub(super) fn reads(&self) -> u64 {
         self.counters.gets.get() + self.seeks()
+    }
+
+    /// Before a job installs `sections`, which it began to write after `reads_before` reads: brings
+    /// them in, if readers come often.
+    pub(super) fn warm_before(&self, sections: &[Section], reads_before: u64) {
+        if self.options.mapped_reads || self.env.os.is_stepped() {
+            return;
+        }
+        let bytes: u64 = sections.iter().map(|section| section.meta().bytes).sum();
+        if self.reads().saturating_sub(reads_before) < bytes / BYTES_PER_READ {
+            return;
+        }
+        for section in sections {
+            let Ok(table) = section.table() else { return };
+            let mut block = 0;
+            while self.has_room() && self.is_live() {
+                self.between_entries();
+                let next = table.warm(section.meta().keyspace, block, SPARE_BYTES / 2);
+                let Some(next) = next else { break };
+                block = next;
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let cache = &self.env.cache;
+        cache.used() + SPARE_BYTES <= cache.capacity()
     }
 
     /// Whether blocks are being brought in, or would be if nothing else were to be done.
@@ -96,8 +127,7 @@ impl Db {
         let Some(handle) = self.tables.held(fresh.file) else { return false };
         let Ok(table) = handle.table() else { return false };
         for _ in 0..TURN_RUNS {
-            let cache = &self.env.cache;
-            if cache.used() + SPARE_BYTES > cache.capacity() {
+            if !self.has_room() {
                 self.warming.fresh.lock().clear();
                 return false;
             }

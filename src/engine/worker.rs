@@ -1,7 +1,7 @@
 //! Background work: what is done next for one database.
 //!
-//! Order of urgency: pages for the mapped log, the next generation, flush, freezing,
-//! compaction, removing files, bringing new tables into the cache, and when the database has been
+//! Order of urgency: pages for the mapped log, the next generation, flush, freezing, bringing new tables
+//! that readers wait for into the cache, compaction, removing files, bringing others in, and when the database has been
 //! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
 //! a time but compaction. A worker that finds nothing sleeps until somebody wakes it.
 
@@ -168,7 +168,7 @@ impl Db {
         if self.urgent_job() {
             return true;
         }
-        if self.freeze_job() {
+        if self.freeze_job() || self.warm_job(false) {
             return true;
         }
         let may_work = self.may_try() && !self.jobs.is_paused();
@@ -176,7 +176,7 @@ impl Db {
             return true;
         }
         self.obsolete_job()
-            || self.warm_job(self.nobody_writes())
+            || (self.nobody_writes() && self.warm_job(true))
             || self.trim_job()
             || self.idle_job()
     }

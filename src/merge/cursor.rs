@@ -14,14 +14,14 @@
 
 use std::cmp::Ordering;
 
-use crate::base::cursor::{APPROACH_DISK, APPROACH_STAGES, Stamp, pass_versions};
-use crate::base::key::compare;
-use crate::base::{Cursor, Entry, Packed, Result};
+use crate::base::cursor::{APPROACH_DISK, APPROACH_STAGES, Rank, Stamp, pass_versions};
+use crate::base::key::head_of;
+use crate::base::{Cursor, Entry, Kind, Packed, Result};
 
-/// A waiting source: the head of its key and its index.
+/// A waiting source: the rank of its entry and its index.
 #[derive(Clone, Copy)]
 struct Waiting {
-    head: u128,
+    rank: Rank,
     source: usize,
 }
 
@@ -33,12 +33,18 @@ pub(crate) struct MergeCursor<C = Box<dyn Cursor>> {
     /// The waiting sources that have an entry; the root is the runner-up.
     heap: Vec<Waiting>,
     leader: Option<usize>,
-    /// [`head_of`] the leader's key, unless it has gone the short way since.
-    head: u128,
-    is_head_known: bool,
-    /// Whether the leader kept its place when it was last moved: only then is the short way tried
-    /// beside others, because where they alternate it leads nowhere.
+    /// The rank of the leader's entry where others wait; none if it has gone the short way since: then
+    /// its key has a head below the runner-up's.
+    rank: Option<Rank>,
+    /// Whether the leader may keep its place when it is moved: because it did, or because it did when
+    /// it led last. Only then is the short way tried beside others: where they alternate it leads
+    /// nowhere.
     keeps: bool,
+    /// Whether it has kept its place since it became the leader, as far as the common way saw.
+    kept: bool,
+    /// The sources that kept their places when they led last, a bit for each of the first 64, which
+    /// the others share: a hint.
+    keepers: u64,
     forward: bool,
     /// The place where a change of direction begins; kept for its allocation.
     pivot: Vec<u8>,
@@ -52,9 +58,10 @@ impl<C: Cursor> MergeCursor<C> {
             sources,
             heap,
             leader: None,
-            head: 0,
-            is_head_known: false,
+            rank: None,
             keeps: false,
+            kept: false,
+            keepers: u64::MAX,
             forward: true,
             pivot: Vec::new(),
         }
@@ -97,8 +104,8 @@ impl<C: Cursor> MergeCursor<C> {
     fn gather(&mut self) {
         self.heap.clear();
         for (index, source) in self.sources.iter().enumerate() {
-            if let Some(head) = source.head() {
-                self.heap.push(Waiting { head, source: index });
+            if let Some(rank) = source.rank() {
+                self.heap.push(Waiting { rank, source: index });
             }
         }
         for at in (0..self.heap.len() / 2).rev() {
@@ -114,15 +121,26 @@ impl<C: Cursor> MergeCursor<C> {
             return;
         }
         let first = self.heap.swap_remove(0);
-        self.lead(first, false);
+        self.lead(first);
         self.sift_down(0);
     }
 
-    /// Makes a source the leader, which it was before if it `keeps` its place.
+    /// Makes a source the leader.
     #[inline]
-    fn lead(&mut self, source: Waiting, keeps: bool) {
-        (self.leader, self.head) = (Some(source.source), source.head);
-        (self.is_head_known, self.keeps) = (true, keeps);
+    fn lead(&mut self, source: Waiting) {
+        self.leader = Some(source.source);
+        self.rank = Some(source.rank);
+        self.keeps = self.keepers >> (source.source % 64) & 1 != 0;
+        self.kept = false;
+    }
+
+    /// Makes a source the leader instead of `leader`.
+    #[inline]
+    fn follow(&mut self, leader: usize, source: Waiting) {
+        let bit = 1 << (leader % 64);
+        let kept = self.kept || self.rank.is_none();
+        self.keepers = if kept { self.keepers | bit } else { self.keepers & !bit };
+        self.lead(source);
     }
 
     /// Takes all sources through the stages of a seek.
@@ -141,28 +159,39 @@ impl<C: Cursor> MergeCursor<C> {
 
     /// How two sources order by their places.
     #[inline]
-    fn order(&self, a: Waiting, b: Waiting) -> Ordering {
-        match a.head.cmp(&b.head) {
-            Ordering::Equal => compare(self.place(a.source), self.place(b.source)),
-            order => order,
+    fn order(&self, a: &Waiting, b: &Waiting) -> Ordering {
+        if a.rank.head != b.rank.head {
+            return if a.rank.head < b.rank.head { Ordering::Less } else { Ordering::Greater };
         }
+        self.order_alike(a, b)
+    }
+
+    /// [`Self::order`] of keys whose heads are the same.
+    #[inline(never)]
+    fn order_alike(&self, a: &Waiting, b: &Waiting) -> Ordering {
+        let keys = a.rank.order_keys(&b.rank);
+        let keys = keys.unwrap_or_else(|| self.key(a.source).cmp(self.key(b.source)));
+        keys.then_with(|| b.rank.number.cmp(&a.rank.number))
     }
 
     /// Whether the leader and a waiting source stand on versions of one key.
     #[inline]
-    fn is_at_key_of(&self, leader: usize, waiting: Waiting) -> bool {
-        let head = if self.is_head_known { Some(self.head) } else { self.sources[leader].head() };
-        head == Some(waiting.head) && self.place(leader).0 == self.place(waiting.source).0
+    fn is_at_key_of(&self, leader: usize, waiting: &Waiting) -> bool {
+        let Some(rank) = self.rank.filter(|rank| rank.head == waiting.rank.head) else {
+            return false;
+        };
+        let keys = rank.order_keys(&waiting.rank);
+        keys.map_or_else(|| self.key(leader) == self.key(waiting.source), Ordering::is_eq)
     }
 
-    /// The key and number at which a source stands; least of all when it has no entry.
-    fn place(&self, source: usize) -> (&[u8], u64) {
-        self.sources[source].entry().map_or((&[], u64::MAX), |entry| (entry.key, entry.number))
+    /// The key at which a source stands; least of all when it has no entry.
+    fn key(&self, source: usize) -> &[u8] {
+        self.sources[source].entry().map_or(&[], |entry| entry.key)
     }
 
     /// Whether waiting source `a` comes before waiting source `b` in the direction of travel.
     #[inline]
-    fn precedes(&self, a: Waiting, b: Waiting) -> bool {
+    fn precedes(&self, a: &Waiting, b: &Waiting) -> bool {
         match self.order(a, b) {
             Ordering::Less => self.forward,
             Ordering::Greater => !self.forward,
@@ -177,10 +206,10 @@ impl<C: Cursor> MergeCursor<C> {
                 return;
             }
             let right = first + 1;
-            if right < self.heap.len() && self.precedes(self.heap[right], self.heap[first]) {
+            if right < self.heap.len() && self.precedes(&self.heap[right], &self.heap[first]) {
                 first = right;
             }
-            if !self.precedes(self.heap[first], self.heap[at]) {
+            if !self.precedes(&self.heap[first], &self.heap[at]) {
                 return;
             }
             self.heap.swap(first, at);
@@ -197,18 +226,19 @@ impl<C: Cursor> MergeCursor<C> {
         let Some(&runner) = self.heap.first() else {
             return Ok(());
         };
-        let Some(head) = self.sources[leader].head() else {
+        let Some(rank) = self.sources[leader].rank() else {
             self.promote();
             return Ok(());
         };
-        let here = Waiting { head, source: leader };
-        let order = self.order(here, runner);
+        let here = Waiting { rank, source: leader };
+        let order = self.order(&here, &runner);
         let leads = if self.forward { order != Ordering::Greater } else { order != Ordering::Less };
         if leads {
-            self.lead(here, true);
+            self.rank = Some(rank);
+            (self.keeps, self.kept) = (true, true);
         } else {
             self.heap[0] = here;
-            self.lead(runner, false);
+            self.follow(leader, runner);
             self.sift_down(0);
         }
         Ok(())
@@ -229,14 +259,15 @@ impl<C: Cursor> MergeCursor<C> {
     #[inline]
     fn pass_waiting(&mut self, leader: usize) -> Result<bool> {
         let mut any = false;
-        while let Some(&runner) = self.heap.first() {
+        while let Some(runner) = self.heap.first() {
             if !self.is_at_key_of(leader, runner) {
                 break;
             }
             any = true;
-            self.sources[runner.source].next_key()?;
-            match self.sources[runner.source].head() {
-                Some(head) => self.heap[0].head = head,
+            let source = runner.source;
+            self.sources[source].next_key()?;
+            match self.sources[source].rank() {
+                Some(rank) => self.heap[0].rank = rank,
                 None => {
                     self.heap.swap_remove(0);
                 }
@@ -249,10 +280,36 @@ impl<C: Cursor> MergeCursor<C> {
     /// The leader of a walk forward, and the head below which keys are its alone, or `limit`.
     #[inline]
     fn alone(&mut self, limit: u128) -> (Option<&mut C>, u128) {
-        let limit = self.heap.first().map_or(limit, |runner| runner.head.min(limit));
+        let limit = self.heap.first().map_or(limit, |runner| runner.rank.head.min(limit));
         let may_lead = self.forward && (self.keeps || self.heap.is_empty());
         let leader = self.leader.filter(|_| may_lead);
         (leader.and_then(|leader| self.sources.get_mut(leader)), limit)
+    }
+
+    /// Packs the next entries of a walk forward and moves to the last of them, as long as they are puts
+    /// without expiry, numbered below `below`, whose keys have heads less than `limit`, and there is
+    /// room. Returns whether it has moved on to an entry that it did not pack, or to the end.
+    pub(crate) fn pack(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) -> Result<bool> {
+        while self.forward {
+            if let (Some(leader), limit) = self.alone(limit) {
+                let before = into.entries();
+                leader.pack_plain(below, limit, into);
+                if into.entries() != before {
+                    self.rank = None;
+                }
+            }
+            if into.is_complete() {
+                break;
+            }
+            self.next_key()?;
+            let Some(entry) = self.entry() else { return Ok(true) };
+            let is_plain = entry.kind == Kind::Put && entry.expiry_ms == 0 && entry.number < below;
+            let is_inside = limit == u128::MAX || head_of(entry.key) < limit;
+            if !is_plain || !is_inside || !into.push(entry.key, entry.value) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Changes the direction: every source is brought to the other side of the leader's entry.
@@ -327,16 +384,10 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
         let (leader, limit) = self.alone(limit);
         let moved = leader.is_some_and(|leader| leader.next_plain(below, limit));
-        self.is_head_known &= !moved;
-        moved
-    }
-
-    fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
-        let (leader, limit) = self.alone(limit);
-        if let Some(leader) = leader {
-            leader.pack_plain(below, limit, into);
-            self.is_head_known = false;
+        if moved {
+            self.rank = None;
         }
+        moved
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
@@ -360,7 +411,7 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         let mut limit = limit;
         if let Some(runner) = self.heap.first() {
             pivot.clear();
-            pivot.extend_from_slice(self.place(runner.source).0);
+            pivot.extend_from_slice(self.key(runner.source));
             limit = Some(limit.map_or(&*pivot, |limit| limit.min(&pivot)));
         }
         let moved = self.sources[leader].pass_deletes(below, limit);
@@ -370,7 +421,7 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
 
     fn is_newest(&self) -> Option<bool> {
         let leader = self.leader.filter(|_| !self.forward)?;
-        if self.heap.first().is_some_and(|&runner| self.is_at_key_of(leader, runner)) {
+        if self.heap.first().is_some_and(|runner| self.is_at_key_of(leader, runner)) {
             return Some(false);
         }
         self.sources[leader].is_newest()

@@ -169,7 +169,8 @@ fn assert_stands(cursor: &dyn Cursor, entries: &Shown, at: Option<usize>) {
     let shown = cursor.entry().map(|e| (e.key.to_vec(), e.number, e.kind));
     assert_eq!(shown.as_ref(), expected);
     assert_eq!(cursor.stamp().map(|s| (s.number, s.kind)), expected.map(|e| (e.1, e.2)));
-    assert_eq!(cursor.head(), expected.map(|e| head_of(&e.0)));
+    let rank = |e: &(Vec<u8>, u64, Kind)| (head_of(&e.0), e.0.len(), e.1);
+    assert_eq!(cursor.rank().map(|r| (r.head, r.key_bytes, r.number)), expected.map(rank));
     if let (Some(true), Some(at)) = (cursor.is_newest(), at) {
         assert!(at == 0 || entries[at - 1].0 != entries[at].0, "{:?}", entries[at]);
     }

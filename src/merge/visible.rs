@@ -153,18 +153,28 @@ impl<C: Cursor> VisibleCursor<C> {
         matches!(self.place, Place::Inner) && self.inner.next_plain(self.read_at, self.limit)
     }
 
-    /// See [`Cursor::pack_plain`].
-    pub(crate) fn pack_plain(&mut self, into: &mut Packed<'_>) {
-        if matches!(self.place, Place::Inner) {
-            self.inner.pack_plain(self.read_at, self.limit, into);
+    /// From an entry on, packs the next ones and moves to the last of them, as far as that is easy.
+    /// Returns whether it has moved on to one that it did not pack, or to the end.
+    pub(crate) fn pack(&mut self, into: &mut Packed<'_>) -> Result<bool> {
+        if !matches!(self.place, Place::Inner) {
+            return Ok(false);
         }
+        let moved = match self.inner.pack(self.read_at, self.limit, into) {
+            Ok(false) => return Ok(false),
+            Ok(true) => self.find_on(false),
+            Err(error) => Err(error),
+        };
+        self.arrive(moved)?;
+        Ok(true)
     }
 
     /// Moves one entry on; the first when unpositioned. False at the end, where it stays.
     pub(crate) fn next(&mut self) -> Result<bool> {
-        if self.next_plain() {
-            return Ok(true);
-        }
+        if self.next_plain() { Ok(true) } else { self.next_in_general() }
+    }
+
+    /// [`Self::next`] where the short way is known not to be had.
+    pub(crate) fn next_in_general(&mut self) -> Result<bool> {
         let moved = match &self.place {
             Place::Unset | Place::Start => self.go_first(),
             Place::End => Ok(()),

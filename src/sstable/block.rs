@@ -21,6 +21,7 @@ use crate::base::coding::align8;
 use crate::base::{Kind, key::is_equal};
 
 use super::format::{u16_at, u32_at, u64_at};
+use super::key_buf::CHUNK_BYTES;
 use crate::mem::prefetch;
 
 pub(super) const HEADER_BYTES: usize = 16;
@@ -202,7 +203,7 @@ impl<'a> Block<'a> {
     /// Begins to bring the first entries of `bytes`, a block, into the cache.
     #[inline]
     pub(super) fn prefetch_begin(bytes: &[u8]) {
-        for line in 1..4 {
+        for line in 0..4 {
             prefetch(bytes.as_ptr().wrapping_add(line * 64));
         }
     }
@@ -246,6 +247,29 @@ impl<'a> Block<'a> {
         let value_end = value_at + (head >> 16 & 0xffff) as usize;
         let inside = value_end <= bytes.len();
         inside.then_some(Spans { suffix_at, value_at, value_end, number, kind, expiry_ms: 0 })
+    }
+
+    /// [`Self::spans_at`] for the common entry, a put in the short form without an expiry, and the first
+    /// bytes of its suffix with whatever follows them. None for others, and close to the block's end.
+    #[inline(always)]
+    pub(super) fn put_at(&self, at: usize) -> Option<(Spans, &'a [u8; CHUNK_BYTES])> {
+        let head = u64_at(self.bytes, at)?;
+        let [tag, suffix_len, ..] = head.to_le_bytes();
+        let number = self.shape.base.checked_add(head >> 32)?;
+        let suffix_at = at + SHORT_HEAD_BYTES;
+        let value_at = suffix_at + usize::from(suffix_len);
+        let value_end = value_at + (head >> 16 & 0xffff) as usize;
+        let chunk = self.bytes.get(suffix_at..suffix_at + CHUNK_BYTES)?.first_chunk()?;
+        let is_put = tag == Kind::Put as u8 && value_end <= self.shape.entries_end;
+        let spans = Spans { suffix_at, value_at, value_end, number, kind: Kind::Put, expiry_ms: 0 };
+        is_put.then_some((spans, chunk))
+    }
+
+    /// The first bytes of the suffix that begins at `at` with whatever follows them, if there are so
+    /// many.
+    #[inline]
+    pub(super) fn chunk(&self, at: usize) -> Option<&'a [u8; CHUNK_BYTES]> {
+        self.bytes.get(at..at + CHUNK_BYTES)?.first_chunk()
     }
 
     /// [`Self::spans_at`] as slices.

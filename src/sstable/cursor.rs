@@ -12,13 +12,13 @@ mod plain;
 
 use std::sync::Arc;
 
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{Rank, Stamp};
 use crate::base::{Cursor, Entry, Kind, Packed, Result};
 use crate::cache::Pin;
 
 use super::ahead::Ahead;
 use super::block::{Block, Shape, Spans};
-use super::key_buf::{CHUNK_BYTES, KeyBuf, is_same};
+use super::key_buf::{KeyBuf, is_same};
 use super::read::Source;
 use super::section::Section;
 use super::table::Table;
@@ -27,6 +27,8 @@ use plain::Plain;
 
 /// How many bytes before a walk memory is asked for.
 const AHEAD_BYTES: usize = 512;
+/// How many entries before the end of a block a walk asks for the next one.
+const NEAR: usize = 10;
 
 /// See [`Table::cursor`].
 pub(crate) struct TableCursor {
@@ -76,8 +78,7 @@ impl Here {
     #[inline]
     fn set(&mut self, at: usize, spans: Spans, block: &Block<'_>) {
         let suffix = block.bytes(spans.suffix_at, spans.value_at);
-        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
-        self.key.set(suffix, chunk);
+        self.key.set(suffix, block.chunk(spans.suffix_at));
         self.at = at;
         self.spans = spans;
     }
@@ -137,6 +138,17 @@ impl Walk {
         self.stand(section, source, count - 1, None)
     }
 
+    /// Asks for block `i`, into which the walk is about to cross.
+    #[cold]
+    fn expect(ahead: &mut Option<(usize, Pin)>, section: &Section, i: usize, keep: bool) {
+        if ahead.is_none() {
+            *ahead = section.resident(i, keep).map(|pin| (i, pin));
+            if let Some((_, pin)) = ahead {
+                Block::prefetch_begin(pin);
+            }
+        }
+    }
+
     /// Asks for the block that the walk comes to next, and for the slot of the one after that.
     fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
         let Some(next) = next else { return };
@@ -191,7 +203,8 @@ impl Walk {
     /// From the last entry of the visited block to the first of the next.
     fn cross(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(i) = self.visited.as_ref().map(|visited| visited.i) else { return Ok(()) };
-        self.run.cross((section, source), i + 1, (self.keep, self.ahead.is_some()))?;
+        let is_here = self.ahead.as_ref().is_some_and(|(at, _)| *at == i + 1);
+        self.run.cross((section, source), i + 1, (self.keep, is_here))?;
         self.first_of(section, source, i + 1)?;
         self.look_ahead(section, Some(i + 2), Some(i + 3));
         Ok(())
@@ -200,8 +213,20 @@ impl Walk {
     fn next_key(&mut self, section: &Section, source: &Source) -> Result<()> {
         let Some(visited) = &self.visited else { return Ok(()) };
         let block = visited.block();
-        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
         let (mut at, mut offset) = (self.here.at + 1, self.here.spans.end());
+        // The common case: the next entry is of the next key.
+        if at < visited.count {
+            if let Some((spans, word)) = plain::next_put(&block, &self.here.spans) {
+                block.prefetch_at(offset + AHEAD_BYTES, 2);
+                if at + NEAR == visited.count {
+                    Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
+                }
+                self.here.key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), word);
+                (self.here.at, self.here.spans, self.positioned) = (at, spans, true);
+                return Ok(());
+            }
+        }
+        let suffix = block.bytes(self.here.spans.suffix_at, self.here.spans.value_at);
         while at < visited.count {
             let Some(spans) = block.spans_at(offset) else {
                 return Err(section.bad_block(source, visited.i));
@@ -303,12 +328,17 @@ impl Walk {
         Ok(())
     }
 
-    /// See [`Cursor::head`].
+    /// See [`Cursor::rank`].
     #[inline]
-    fn head(&self) -> Option<u128> {
+    fn rank(&self) -> Option<Rank> {
         let visited = self.visited.as_ref().filter(|_| self.positioned)?;
-        let Spans { suffix_at, value_at, .. } = self.here.spans;
-        Some(self.here.key.head_with(visited.pin.get(suffix_at..value_at)?))
+        let Spans { suffix_at, value_at, number, .. } = self.here.spans;
+        let (key, block) = (&self.here.key, visited.block());
+        let head = match block.chunk(suffix_at) {
+            Some(chunk) => key.head_with_chunk(value_at - suffix_at, chunk),
+            None => key.head_with(block.bytes(suffix_at, value_at)),
+        };
+        Some(Rank { head, key_bytes: key.len(), number })
     }
 
     /// See [`Cursor::is_newest`].
@@ -406,11 +436,13 @@ impl Cursor for TableCursor {
 
     #[inline]
     fn next_plain(&mut self, below: u64, limit: u128) -> bool {
-        self.walk.next_plain(below, limit)
+        self.section.as_ref().is_some_and(|section| self.walk.next_plain(section, below, limit))
     }
 
     fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
-        self.walk.pack_plain(below, limit, into);
+        if let Some(section) = &self.section {
+            self.walk.pack_plain(section, below, limit, into);
+        }
     }
 
     fn pass_deletes(&mut self, below: u64, limit: Option<&[u8]>) -> Result<()> {
@@ -460,7 +492,7 @@ impl Cursor for TableCursor {
     }
 
     #[inline]
-    fn head(&self) -> Option<u128> {
-        self.walk.head()
+    fn rank(&self) -> Option<Rank> {
+        self.walk.rank()
     }
 }

@@ -79,6 +79,18 @@ impl KeyBuf {
         }
     }
 
+    /// The same for the suffix of `bytes` bytes that `chunk` begins with.
+    #[inline]
+    #[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
+    pub(super) fn head_with_chunk(&self, bytes: usize, chunk: &[u8; CHUNK_BYTES]) -> u128 {
+        if self.prefix_bytes >= 16 {
+            return self.prefix_head;
+        }
+        let others = u32::try_from(8 * bytes).ok().and_then(|bits| u128::MAX.checked_shr(bits));
+        let head = u128::from_be_bytes(*chunk) & !others.unwrap_or(0);
+        self.prefix_head | head >> (8 * self.prefix_bytes)
+    }
+
     /// A number so that keys whose suffixes have smaller [`word_of`] have heads below `limit`.
     pub(super) fn suffix_limit(&self, limit: u128) -> u64 {
         let bits = 8 * self.prefix_bytes.min(16);
@@ -110,6 +122,12 @@ impl KeyBuf {
         self.long.extend_from_slice(suffix);
     }
 
+    /// Length of the key.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
     /// The key.
     #[inline]
     pub(super) fn get(&self) -> &[u8] {
@@ -129,11 +147,8 @@ pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
 #[allow(clippy::big_endian_bytes, reason = "byte strings order as big-endian numbers")]
 pub(super) fn word_of(bytes: usize, chunk: &[u8; CHUNK_BYTES]) -> u64 {
     let word = chunk.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
-    match bytes {
-        0 => 0,
-        1..8 => word & u64::MAX << (64 - 8 * bytes),
-        _ => word,
-    }
+    let others = u32::try_from(8 * bytes).ok().and_then(|bits| u64::MAX.checked_shr(bits));
+    word & !others.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -152,6 +167,8 @@ mod tests {
                 key.set(suffix, bytes[100..].first_chunk());
                 assert_eq!(key.get(), [&bytes[..prefix], suffix].concat());
                 assert_eq!(key.head_with(suffix), head_of(key.get()), "{prefix} and {suffix:?}");
+                let chunk = bytes[100..].first_chunk().unwrap();
+                assert_eq!(key.head_with_chunk(suffix.len(), chunk), head_of(key.get()));
                 key.set(suffix, None);
                 assert_eq!(key.get(), [&bytes[..prefix], suffix].concat());
             }

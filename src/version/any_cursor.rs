@@ -4,7 +4,7 @@
 //! One thread at a time.
 
 use super::LevelCursor;
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{Rank, Stamp};
 use crate::base::{Cursor, Entry, Packed, Result};
 use crate::memtable::MemCursor;
 use crate::sstable::TableCursor;
@@ -90,8 +90,8 @@ impl Cursor for AnyCursor {
     }
 
     #[inline]
-    fn head(&self) -> Option<u128> {
-        each!(self, cursor => cursor.head())
+    fn rank(&self) -> Option<Rank> {
+        each!(self, cursor => cursor.rank())
     }
 
     #[inline]

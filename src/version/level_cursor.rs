@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Run;
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{Rank, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Packed, Result};
 use crate::sstable::TableCursor;
 
@@ -184,8 +184,8 @@ impl Cursor for LevelCursor {
     }
 
     #[inline]
-    fn head(&self) -> Option<u128> {
-        self.here.as_ref()?.1.head()
+    fn rank(&self) -> Option<Rank> {
+        self.here.as_ref()?.1.rank()
     }
 
     #[inline]

@@ -25,6 +25,11 @@ pub(crate) struct LevelSizes {
 /// So many times `level0_sections` sections of level 0 are compacted however small they are.
 const FULL: usize = 2;
 
+/// While the largest level has at most so many times `base_bytes`, level 0 goes there without a level
+/// between: up to here, one that holds `base_bytes` costs as much rewriting as it spares, and each
+/// reader looks into it.
+const LAST_ALONE: u64 = 2;
+
 impl Default for LevelSizes {
     fn default() -> Self {
         Self { base_bytes: 256 << 20, multiplier: 10, level0_sections: 4, level0_bytes: 0 }
@@ -51,7 +56,7 @@ impl LevelSizes {
         // The base level's size if every level above the last held its part of the largest.
         let mut base = first_used;
         let mut base_bytes = (first_used..LAST).fold(largest, |size, _| size / self.multiplier);
-        while base > 1 && base_bytes > self.base_bytes {
+        while base > 1 && base_bytes > LAST_ALONE * self.base_bytes {
             base -= 1;
             base_bytes /= self.multiplier;
         }

@@ -345,8 +345,8 @@ fn level_sizes_grow_from_the_last_level_up() {
     };
 
     assert_eq!(base(6, 0), (6, [u64::MAX; 7]), "an empty tree begins with the last level");
-    assert_eq!(base(6, 100).0, 6);
-    let (level, targets) = base(6, 101);
+    assert_eq!(base(6, 200).0, 6);
+    let (level, targets) = base(6, 201);
     assert_eq!((level, targets[5], targets[6]), (5, 100, u64::MAX));
     let (level, targets) = base(6, 5000);
     assert_eq!((level, &targets[4..]), (4, &[100, 500, u64::MAX][..]));

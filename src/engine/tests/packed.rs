@@ -76,15 +76,17 @@ fn unpack(mut bytes: &[u8], into: &mut Pairs) {
 fn walk(iter: &mut Iter, mut lot: Option<&mut Lot>) -> (Pairs, usize) {
     let (mut pairs, mut packed) = (Vec::new(), 0);
     loop {
+        let mut moved = false;
         if let Some(lot) = lot.as_mut() {
             let mut room = vec![0; usize::try_from(lot.below(2000)).unwrap()];
             let mut page = Packed::new(&mut room, usize::try_from(lot.below(12)).unwrap());
-            iter.pack_plain(&mut page).unwrap();
+            moved = iter.pack(&mut page).unwrap();
             packed += page.entries();
             let used = page.used();
             unpack(&room[..used], &mut pairs);
         }
-        if !iter.next().unwrap() {
+        let found = if moved { iter.is_positioned() } else { iter.next().unwrap() };
+        if !found {
             return (pairs, packed);
         }
         pairs.push((iter.key().to_vec(), iter.value().to_vec()));
@@ -131,6 +133,6 @@ fn an_iterator_that_stands_nowhere_packs_nothing() {
     let mut iter = db.iter(DEFAULT, &ReadOptions::default(), None, None).unwrap();
     let mut room = [0; 100];
     let mut page = Packed::new(&mut room, 5);
-    iter.pack_plain(&mut page).unwrap();
+    assert!(!iter.pack(&mut page).unwrap());
     assert_eq!((page.entries(), page.used()), (0, 0));
 }

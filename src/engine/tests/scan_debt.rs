@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::machine::{BUFFER, Machine, put, scan};
+use super::machine::{BUFFER, Machine, get, put, scan};
 use crate::base::KeyspaceId;
 use crate::base::options::OpenOptions;
 use crate::engine::{Db, ReadOptions};
@@ -47,6 +47,26 @@ fn many_seeks_bring_down_what_each_of_them_must_look_into() {
     assert_eq!(db.stat("active_entries").unwrap(), 0);
     assert_eq!(db.stat("level0_sections").unwrap(), 0);
     assert_eq!(scan(&db), before);
+}
+
+#[test]
+fn very_many_point_reads_bring_down_level_0_though_they_lose_little_by_it() {
+    let (machine, db) = open();
+    fill(&db, 300, 0);
+    db.flush().unwrap();
+    fill(&db, 30, 1);
+    db.flush().unwrap();
+    let read = |count: usize| {
+        for i in 0..count {
+            assert!(get(&db, &format!("key{:04}", i % 300)).is_some());
+        }
+        machine.settle();
+    };
+
+    read(10_000);
+    assert_eq!(db.stat("level0_sections").unwrap(), 2, "too few have paid");
+    read(300_000);
+    assert_eq!(db.stat("level0_sections").unwrap(), 0);
 }
 
 #[test]

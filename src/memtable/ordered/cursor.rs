@@ -8,7 +8,7 @@ use std::any::Any;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::base::cursor::{STEPS_MAX, Stamp};
+use crate::base::cursor::{Rank, STEPS_MAX, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
 use crate::mem::Held;
 
@@ -170,8 +170,8 @@ impl Cursor for MemCursor {
     }
 
     #[inline]
-    fn head(&self) -> Option<u128> {
-        self.heap.first().map(|(key, _)| key.head())
+    fn rank(&self) -> Option<Rank> {
+        self.heap.first().map(|(key, _)| key.rank())
     }
 
     #[inline]

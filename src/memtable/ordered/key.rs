@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use crate::base::cursor::Rank;
 use crate::base::{Entry, KeyspaceId, Kind};
 
 use crate::memtable::layout::{self, EXPIRY_BYTES, OP_BYTES};
@@ -34,6 +35,13 @@ pub(in crate::memtable) struct SortKey {
     /// Length of the key, kind, and whether there is an expiry.
     shape: u32,
     number: u64,
+}
+
+/// Where a key stands, about: keys whose spots differ order like them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Spot {
+    keyspace: u32,
+    head: u128,
 }
 
 // SAFETY: it only points at bytes that do not change while anybody may follow the pointer (M1).
@@ -105,10 +113,23 @@ impl SortKey {
         self.shape & EXPIRY != 0
     }
 
+    /// Where the key stands.
+    #[inline]
+    pub(super) fn spot(&self) -> Spot {
+        Spot { keyspace: self.keyspace, head: self.head() }
+    }
+
     /// The first 16 key bytes, zero-padded, as a number that orders like them.
     #[inline]
-    pub(super) fn head(&self) -> u128 {
+    fn head(&self) -> u128 {
         u128::from(self.high) << 64 | u128::from(self.low)
+    }
+
+    /// The rank of the entry.
+    #[inline]
+    pub(super) fn rank(&self) -> Rank {
+        let head = self.head();
+        Rank { head, key_bytes: self.key_bytes(), number: self.number }
     }
 
     /// Where the key bytes lie, for prefetching.
@@ -152,6 +173,7 @@ impl SortKey {
         self.key.wrapping_sub(before)
     }
 
+    #[inline]
     fn key_bytes(&self) -> usize {
         (self.shape & LENGTH) as usize
     }

@@ -14,7 +14,7 @@ use crate::base::Kind;
 use crate::base::mutant::mutant;
 use crate::mem::{advise_huge, prefetch};
 
-use super::key::SortKey;
+use super::key::{SortKey, Spot};
 
 /// So many neighbours of one size become one run of the next size.
 pub(in crate::memtable) const MERGE_WIDTH: usize = 4;
@@ -28,8 +28,8 @@ pub(in crate::memtable) struct Run {
     rank: u32,
     /// Entries that were linked in its range, dropped ones included.
     pub(super) linked: usize,
-    /// Every `SAMPLE`th key, so that a search begins in memory that stays in the cache.
-    samples: Vec<SortKey>,
+    /// Where every `SAMPLE`th key stands, so that a search begins in memory that stays in the cache.
+    samples: Vec<Spot>,
     /// Readers below this position and not at one of `snapshots` may miss dropped entries: one
     /// more than the highest number that made an entry be dropped, 0 if none was.
     horizon: u64,
@@ -37,8 +37,8 @@ pub(in crate::memtable) struct Run {
     snapshots: Vec<u64>,
 }
 
-/// Keys between two samples: what lies between them takes a few neighbouring cache lines.
-const SAMPLE: usize = 64;
+/// Keys between two samples: they take ten neighbouring cache lines, which are fetched at once.
+const SAMPLE: usize = 16;
 
 /// What one more run costs a seek and the walk behind it, about.
 const SEEK_NS: u64 = 200;
@@ -149,7 +149,7 @@ impl Run {
     /// A run of keys that are sorted already, from which nothing was dropped.
     pub(super) fn of_sorted(keys: Vec<SortKey>) -> Self {
         let linked = keys.len();
-        let samples = keys.iter().step_by(SAMPLE).copied().collect();
+        let samples = keys.iter().step_by(SAMPLE).map(SortKey::spot).collect();
         Self { keys, rank: 0, linked, samples, horizon: 0, snapshots: Vec::new() }
     }
 
@@ -158,38 +158,54 @@ impl Run {
         position >= self.horizon || self.snapshots.binary_search(&position).is_ok()
     }
 
-    /// Begins to bring into the cache what [`Self::lower_bound`] reads between two samples.
-    pub(super) fn prefetch_near(&self, probe: &SortKey) {
-        let block = self.samples.partition_point(|key| key < probe);
-        let start = block.saturating_sub(1) * SAMPLE;
-        for step in 1..8 {
-            prefetch(self.keys.as_ptr().wrapping_add(start + step * (SAMPLE / 8)));
+    /// Begins a search for `probe`: tells between which samples it ends, for
+    /// [`Self::lower_bound_in`], and brings what lies there into the cache.
+    pub(super) fn approach(&self, probe: &SortKey) -> usize {
+        let block = self.block_of(probe);
+        let first = self.keys.as_ptr().wrapping_add(block.saturating_sub(1) * SAMPLE);
+        for line in 0..SAMPLE * size_of::<SortKey>() / 64 {
+            prefetch(first.cast::<u8>().wrapping_add(line * 64));
         }
+        block
+    }
+
+    /// The index of the first key at or after `probe`, for which [`Self::approach`] gave `block`.
+    pub(super) fn lower_bound_in(&self, block: usize, probe: &SortKey) -> usize {
+        self.count_before(block, |key| key < probe)
     }
 
     /// The index of the first key at or after `probe`.
     pub(super) fn lower_bound(&self, probe: &SortKey) -> usize {
-        self.count_before(|key| key < probe)
+        self.lower_bound_in(self.block_of(probe), probe)
     }
 
     /// The index of the first key after `probe`.
     pub(super) fn upper_bound(&self, probe: &SortKey) -> usize {
-        self.count_before(|key| key <= probe)
+        self.count_before(self.block_of(probe), |key| key <= probe)
     }
 
-    fn count_before(&self, is_before: impl Fn(&SortKey) -> bool) -> usize {
-        // The first `block` samples are before, so the answer is at or behind the last of them, and
-        // not behind the next sample.
-        let block = self.samples.partition_point(&is_before);
+    /// How many samples stand before the spot of `probe`.
+    fn block_of(&self, probe: &SortKey) -> usize {
+        let spot = probe.spot();
+        self.samples.partition_point(|sample| *sample < spot)
+    }
+
+    /// How many keys are before: the first `block` samples are, and so are at most the first keys of
+    /// those that stand on one spot with the next sample.
+    fn count_before(&self, block: usize, is_before: impl Fn(&SortKey) -> bool) -> usize {
         let start = block.saturating_sub(1) * SAMPLE;
         let end = (block * SAMPLE).min(self.keys.len());
-        start + self.keys[start..end].partition_point(is_before)
+        let within = self.keys[start..end].partition_point(&is_before);
+        if start + within < end || self.keys.get(end).is_none_or(|key| !is_before(key)) {
+            return start + within;
+        }
+        end + self.keys[end..].partition_point(is_before)
     }
 
     /// Bytes that the array takes.
     #[cfg(all(test, not(loom)))]
     pub(super) fn memory_bytes(&self) -> usize {
-        (self.keys.capacity() + self.samples.capacity()) * size_of::<SortKey>()
+        self.keys.capacity() * size_of::<SortKey>() + self.samples.capacity() * size_of::<Spot>()
     }
 }
 

@@ -77,12 +77,9 @@ impl Source {
     pub(super) fn approach(&mut self, probe: &SortKey, stage: u32) {
         let Self::Run(run, at, sought) = self else { return };
         match stage {
-            0 => {
-                *sought = false;
-                run.prefetch_near(probe);
-            }
+            0 => (*at, *sought) = (run.approach(probe), false),
             1 => {
-                (*at, *sought) = (run.lower_bound(probe), true);
+                (*at, *sought) = (run.lower_bound_in(*at, probe), true);
                 // A walk forward asks for the entries behind these.
                 for key in run.keys.iter().skip(*at).take(AHEAD) {
                     prefetch_entry(key);

@@ -1,6 +1,6 @@
 //! A seek in stages, so that what several cursors need next comes into the cache together.
 
-use super::{Block, Section, Source, Visited, Walk};
+use super::{Block, NEAR, Section, Source, Visited, Walk};
 use crate::base::cursor::APPROACH_DISK;
 use crate::sstable::index::Window;
 
@@ -70,12 +70,15 @@ impl Walk {
         let is_ahead = self.ahead.as_ref().is_some_and(|(at, _)| *at == i);
         if (is_here || is_ahead) && self.visit(section, source, i).is_ok() {
             let block = self.visited.as_ref().map(Visited::block);
-            let at = block.and_then(|block| {
+            let found = block.and_then(|block| {
                 let at = block.lower_bound(key, number)?;
                 block.prefetch_entry(at, 8);
-                Some(at)
+                Some((at, block.count() - at))
             });
-            if let Some(at) = at {
+            if let Some((at, left)) = found {
+                if left <= NEAR {
+                    Self::expect(&mut self.ahead, section, i + 1, self.keep);
+                }
                 return Approach::Entry(i, at);
             }
         }

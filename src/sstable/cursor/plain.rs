@@ -1,9 +1,10 @@
 //! The short way of a walk: the common step, which needs neither another block nor a decision.
 
-use crate::base::{Kind, Packed};
+use crate::base::Packed;
 
-use super::{AHEAD_BYTES, CHUNK_BYTES, Spans, Walk, is_same};
-use crate::sstable::key_buf::word_of;
+use super::{AHEAD_BYTES, NEAR, Section, Spans, Walk};
+use crate::sstable::block::Block;
+use crate::sstable::key_buf::{CHUNK_BYTES, is_same, word_of};
 
 /// What the short way knows of the visited block and the entry that the walk stands on.
 pub(super) struct Plain {
@@ -31,7 +32,7 @@ impl Walk {
 
     /// See [`crate::base::Cursor::next_plain`].
     #[inline]
-    pub(super) fn next_plain(&mut self, below: u64, limit: u128) -> bool {
+    pub(super) fn next_plain(&mut self, section: &Section, below: u64, limit: u128) -> bool {
         self.learn(limit);
         let Some(visited) = self.visited.as_ref().filter(|_| self.positioned) else { return false };
         let (at, old) = (self.here.at + 1, self.here.spans);
@@ -39,43 +40,50 @@ impl Walk {
             return false;
         }
         let (block, key) = (visited.block(), &mut self.here.key);
-        let offset = old.end();
-        let Some(spans) = block.spans_at(offset) else { return false };
-        let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
-        let Some(chunk) = chunk else { return false };
+        let Some((spans, chunk)) = block.put_at(old.end()) else { return false };
         let word = word_of(spans.value_at - spans.suffix_at, chunk);
-        if !is_shown(&spans, below) || word >= self.plain.end {
+        if spans.number >= below
+            || word >= self.plain.end
+            || is_version(&block, (&spans, word), &old)
+        {
             return false;
         }
-        let suffix = block.bytes(spans.suffix_at, spans.value_at);
-        if is_same(suffix, block.bytes(old.suffix_at, old.value_at)) {
-            return false;
+        block.prefetch_at(old.end() + AHEAD_BYTES, 2);
+        if at + NEAR == visited.count {
+            Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
         }
-        block.prefetch_at(offset + AHEAD_BYTES, 2);
-        key.set_chunk(suffix, chunk);
+        key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), chunk);
         (self.here.at, self.here.spans) = (at, spans);
         true
     }
 
     /// See [`crate::base::Cursor::pack_plain`].
-    pub(super) fn pack_plain(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) {
+    pub(super) fn pack_plain(
+        &mut self,
+        section: &Section,
+        below: u64,
+        limit: u128,
+        into: &mut Packed<'_>,
+    ) {
         self.learn(limit);
         let Some(visited) = self.visited.as_ref().filter(|_| self.positioned) else { return };
         let (block, prefix) = (visited.block(), visited.block().prefix());
         let (mut at, mut old) = (self.here.at, self.here.spans);
         while at + 1 < visited.count && !into.is_complete() {
-            let Some(spans) = block.spans_at(old.end()).filter(|s| is_shown(s, below)) else {
-                break;
-            };
-            let suffix = block.bytes(spans.suffix_at, spans.value_at);
-            let chunk = block.bytes(spans.suffix_at, spans.suffix_at + CHUNK_BYTES).first_chunk();
-            let is_below = chunk.is_some_and(|c| word_of(suffix.len(), c) < self.plain.end);
-            if !is_below || is_same(suffix, block.bytes(old.suffix_at, old.value_at)) {
+            let Some((spans, chunk)) = block.put_at(old.end()) else { break };
+            let suffix = spans.value_at - spans.suffix_at;
+            let word = word_of(suffix, chunk);
+            if spans.number >= below
+                || word >= self.plain.end
+                || is_version(&block, (&spans, word), &old)
+            {
                 break;
             }
             block.prefetch_at(old.end() + AHEAD_BYTES, 2);
-            let rest = block.bytes(spans.suffix_at, spans.value_end);
-            if !into.push_parts(prefix, rest, suffix.len()) {
+            if at + 1 + NEAR == visited.count {
+                Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
+            }
+            if !into.push_parts(prefix, block.bytes(spans.suffix_at, spans.value_end), suffix) {
                 break;
             }
             (at, old) = (at + 1, spans);
@@ -86,8 +94,26 @@ impl Walk {
     }
 }
 
-/// Whether a reader below `below` is shown the entry whatever time it is.
+/// The entry after `old`, and what its suffix begins with, if that is a put in the common form and of
+/// another key.
 #[inline]
-fn is_shown(spans: &Spans, below: u64) -> bool {
-    spans.kind == Kind::Put && spans.expiry_ms == 0 && spans.number < below
+pub(super) fn next_put<'b>(
+    block: &Block<'b>,
+    old: &Spans,
+) -> Option<(Spans, &'b [u8; CHUNK_BYTES])> {
+    let (spans, chunk) = block.put_at(old.end())?;
+    let word = word_of(spans.value_at - spans.suffix_at, chunk);
+    (!is_version(block, (&spans, word), old)).then_some((spans, chunk))
+}
+
+/// Whether the entry, whose suffix has this word, is a version of the key of `old`, the one before it.
+#[inline]
+fn is_version(block: &Block<'_>, (spans, word): (&Spans, u64), old: &Spans) -> bool {
+    let old_word =
+        block.chunk(old.suffix_at).map(|chunk| word_of(old.value_at - old.suffix_at, chunk));
+    old_word.is_none_or(|old_word| old_word == word)
+        && is_same(
+            block.bytes(spans.suffix_at, spans.value_at),
+            block.bytes(old.suffix_at, old.value_at),
+        )
 }
