@@ -119,7 +119,9 @@ impl Pending {
         key_at.copy_from_slice(key);
         let (value_at, zeros) = rest.split_at_mut(value_bytes);
         value_at.copy_from_slice(value);
-        zeros.fill(0);
+        if let Some(zeros) = zeros.first_chunk_mut() {
+            *zeros = [0; ZEROS];
+        }
         self.entries.push(Waiting {
             number,
             expiry_ms,

@@ -39,14 +39,14 @@ fn sum_of_many(count: u64, versions: u64, compression: Compression) -> u32 {
 #[test]
 fn tables_of_the_same_entries_have_the_bytes_that_they_always_had() {
     let found = [
-        sum_of_random(0..100),
-        sum_of_random(100..200),
-        sum_of_random(200..300),
+        sum_of_random(0..20),
+        sum_of_random(100..120),
+        sum_of_random(200..220),
         sum_of_many(60_000, 1, Compression::None),
         sum_of_many(60_000, 3, Compression::None),
         sum_of_many(60_000, 1, Compression::Lz4),
     ];
 
-    let expected = [0x886e_b82b, 0x0ece_1831, 0xedc4_e4fe, 0xb697_f387, 0xf571_320e, 0x2eaf_e0e6];
+    let expected = [0x6ff8_c737, 0x72f2_2460, 0x4033_b6a5, 0xb697_f387, 0xf571_320e, 0x2eaf_e0e6];
     assert_eq!(found, expected, "{found:#x?}");
 }
