@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::db::{Db, LogLevel};
 use super::prepare::PARTED_BYTES_MIN;
-use super::scan_debt::PAID;
+use super::read_debt::PAID;
 use crate::base::{Error, ErrorKind, KeyspaceId, Result};
 use crate::compaction::{
     self, Busy, BusyId, Context, Job, Leftover, Outcome, PickOptions, RangePick,
@@ -52,12 +52,12 @@ impl Db {
         let options = self.pick_options();
         // What was sealed for scans goes down with the rest.
         let waits_for_flush = self.sealed_bytes() > 0;
-        if options.leftover.is_some() || waits_for_flush || !self.scans_paid(&self.version()) {
+        if options.leftover.is_some() || waits_for_flush || !self.reads_paid(&self.version()) {
             return self.compact_some(&options);
         }
         let did = self.compact_some(&PickOptions { leftover: Some(PAID), ..options });
         if did {
-            self.spend_seeks();
+            self.spend_reads();
         }
         did
     }

@@ -17,7 +17,7 @@
 //! | `open`, `recover`, `close` | the life of a database |
 //! | `flush`, `compact`, `worker`, `obsolete`, `warm` | background work |
 //! | `read`, `scan`, `spare`, `snapshot` | reading |
-//! | `scan_debt` | what scans pay for |
+//! | `read_debt` | what scans pay for |
 //! | `keyspace`, `install`, `mark` | keyspaces; version edits; proof that the log is durable |
 //! | `health` | statistics |
 
@@ -42,9 +42,9 @@ mod poison;
 mod prepare;
 mod publish;
 mod read;
+mod read_debt;
 mod recover;
 mod scan;
-mod scan_debt;
 mod seal;
 mod snapshot;
 mod spare;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::db::Db;
 use super::read::ReadOptions;
-use super::scan_debt::WAKE_EVERY;
+use super::read_debt::WAKE_EVERY;
 use super::snapshot::Snapshot;
 use super::spare::Sources;
 use crate::base::{ErrorKind, KeyspaceId, Lsn, Packed, Result};

@@ -63,9 +63,11 @@ pub(super) struct Jobs {
     pub(super) marked: AtomicU64,
     /// Seeks that have paid for merged arrays. Written and read by whoever holds `freezing`.
     gathered_at: AtomicU64,
-    /// Seeks that have paid for what was done for them, or that met nothing that could be done.
-    /// Written and read by workers, relaxed: a hint.
+    /// Reads, counted as seeks, that have paid for what was done for them, or that met nothing that
+    /// could be done. Written and read by workers, relaxed: a hint.
     pub(super) paid_at: AtomicU64,
+    /// Seeks that there had been when a generation was sealed for them last. As `paid_at`.
+    pub(super) sealed_for: AtomicU64,
     /// Bytes of indexes and filters when the budget was last divided for them; written and read by
     /// workers, relaxed: a hint.
     indexed: AtomicU64,
@@ -98,6 +100,7 @@ impl Jobs {
             marked: AtomicU64::new(0),
             gathered_at: AtomicU64::new(0),
             paid_at: AtomicU64::new(0),
+            sealed_for: AtomicU64::new(0),
             indexed: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),
             parking: Parking::new(),

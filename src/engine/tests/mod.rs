@@ -14,7 +14,7 @@ mod model;
 mod packed;
 mod proofs;
 mod races;
+mod read_debt;
 mod reopened;
-mod scan_debt;
 mod script;
 mod warm;

@@ -1,4 +1,4 @@
-//! What scans pay for.
+//! What reads pay for.
 
 use std::sync::Arc;
 
@@ -67,6 +67,13 @@ fn very_many_point_reads_bring_down_level_0_though_they_lose_little_by_it() {
     assert_eq!(db.stat("level0_sections").unwrap(), 2, "too few have paid");
     read(300_000);
     assert_eq!(db.stat("level0_sections").unwrap(), 0);
+    fill(&db, 300, 2);
+    fill(&db, 60, 3);
+    machine.settle();
+    let active = db.stat("active_entries").unwrap();
+    assert!(active > 270, "enough to be sealed for seeks: {active}");
+    read(600_000);
+    assert_eq!(db.stat("active_entries").unwrap(), active, "they look there anyway");
 }
 
 #[test]

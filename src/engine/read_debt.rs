@@ -1,9 +1,10 @@
-//! What scans pay for: work that is not due, but makes every further seek cheaper.
+//! What reads pay for: work that is not due, but makes every further read cheaper.
 //!
-//! Each seek looks into the active memtable, into every section of level 0 and into every level above
-//! the last. When seeks have lost enough by that, what they lost it on goes
-//! down: the active generation is sealed, and level 0 and then the levels above the last compacted. What is moved is a twentieth of what
-//! it is merged with, or more, so the bytes written stay bounded however many seeks there are.
+//! Each read looks into the active memtable, into every section of level 0 and into every level above
+//! the last. Seeks lose much by that and point reads a little. When they have lost enough, what they
+//! lost it on goes down: the active generation is sealed, and level 0 and then the levels above the
+//! last are compacted. What is moved is a twentieth of what it is merged with, or more, so the bytes
+//! written stay bounded however many reads there are.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +17,9 @@ use crate::version::Version;
 
 /// What one more place to look costs a seek and the walk behind it, about.
 const SEEK_NS: u64 = 250;
-/// Point reads that pay as much as a seek: each loses about a tenth of what a seek loses, and there are
-/// so many of them that a third of that is enough.
+/// Point reads that pay as much as a seek. Each loses about a tenth of what a seek loses, but a seek
+/// pays for far more than it has lost, and these for about as much: they are many, and a compaction
+/// beside them takes a processor that they may want.
 const GETS_A_SEEK: u64 = 256;
 /// Fewer seeks pay for nothing.
 const SEEKS_MIN: u64 = 1024;
@@ -42,8 +44,8 @@ impl Db {
         self.seeks() + self.counters.gets.get() / GETS_A_SEEK
     }
 
-    /// Whether seeks have paid for compacting what is not due.
-    pub(super) fn scans_paid(&self, version: &Version) -> bool {
+    /// Whether reads have paid for compacting what is not due.
+    pub(super) fn reads_paid(&self, version: &Version) -> bool {
         let stats = version.stats();
         let deeper = stats.iter().skip(1).filter(|level| level.bytes > 0).count();
         let tables = version.level0_sections_max() + deeper.saturating_sub(1);
@@ -61,7 +63,7 @@ impl Db {
     }
 
     /// What was paid for is done.
-    pub(super) fn spend_seeks(&self) {
+    pub(super) fn spend_reads(&self) {
         self.jobs.paid_at.store(self.payments(), Ordering::Relaxed);
     }
 
@@ -71,10 +73,14 @@ impl Db {
         let version = self.version();
         // While a compaction runs, one more section would only stay behind.
         let is_compacting = !self.compaction.lock().running.is_empty();
+        // Point reads look into the active memtable anyway.
+        let seeks = self.seeks();
+        let sought = seeks.saturating_sub(self.jobs.sealed_for.load(Ordering::Relaxed));
         if is_compacting
+            || sought < SEEKS_MIN
             || self.poison.check().is_err()
             || self.is_active_small(&version)
-            || !self.scans_paid(&version)
+            || !self.reads_paid(&version)
         {
             return Ok(false);
         }
@@ -85,6 +91,9 @@ impl Db {
         // False or unsealed if there is no room for a successor, or somebody writes just now.
         let sealed = self.seal(&active, tail, &guard)? && active.memtable.sealed_at().is_some();
         self.advance(&guard);
+        if sealed {
+            self.jobs.sealed_for.store(seeks, Ordering::Relaxed);
+        }
         Ok(sealed)
     }
 
