@@ -271,6 +271,7 @@ impl Db {
                 self.jobs.idle_waiters.fetch_sub(1, Ordering::Relaxed);
                 if done.is_ok() {
                     self.remove_obsolete();
+                    self.env.give_back();
                 }
                 done
             }

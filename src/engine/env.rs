@@ -142,6 +142,13 @@ impl Env {
         self.cache.set_capacity(budget.saturating_sub(used).max(budget / 16));
     }
 
+    /// Gives back the memory that is kept for later generations: nobody writes.
+    pub(super) fn give_back(&self) {
+        self.garbage.drain();
+        self.memory.trim(0);
+        self.rebalance();
+    }
+
     /// Databases whose sealed generations are larger are flushed first.
     pub(super) fn has_larger_debt(&self, than: u64) -> bool {
         self.shared.list().iter().any(|db| db.sealed_bytes() > than && db.can_flush())
