@@ -19,7 +19,7 @@ use crate::base::options::KeyspaceOptions;
 use crate::base::{Cursor, Error, ErrorKind, FileNumber, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, RemovedSection, VersionEdit};
 use crate::merge::{MergeCursor, Retain};
-use crate::version::{LevelCursor, Run, Section, Tables};
+use crate::version::{AnyCursor, LevelCursor, Run, Section, Tables};
 use crate::vfs::Dir;
 
 /// Entries, or bytes of them, between two looks at the cancel flag and at other work.
@@ -142,7 +142,10 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
     let mut inputs = MergeCursor::new(cursors(job)?);
     let (mut read, mut written, mut bytes) = (0, 0, 0);
     inputs.seek_first()?;
-    while let Some(entry) = inputs.entry() {
+    loop {
+        // Not moved: an entry that was just written in pieces is slow to be copied in larger ones.
+        let entry = inputs.entry();
+        let Some(entry) = &entry else { break };
         bytes += entry.value.len();
         if read % CHECK_ENTRIES == 0 || bytes > CHECK_BYTES {
             bytes = 0;
@@ -152,12 +155,12 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
             (context.between)();
         }
         read += 1;
-        let is_new_key = retain.key() != Some(entry.key) || mutant("split_key_over_tables");
+        let is_new_key = retain.turn_to(entry.key) || mutant("split_key_over_tables");
         if is_new_key && output.is_full(entry.key) {
             output.cut()?;
         }
-        if retain.keep_if(&entry, |key| !levels.lies_deeper(level, key)) {
-            output.add(&entry)?;
+        if retain.keep_if(entry, |key| !levels.lies_deeper(level, key)) {
+            output.add(entry)?;
             written += 1;
         }
         if let Err(error) = inputs.next() {
@@ -172,13 +175,14 @@ fn merge(job: &Job, context: &Context<'_>, output: &mut Output<'_>) -> Result<(u
 }
 
 /// A cursor for each section of level 0 and for each level below.
-fn cursors(job: &Job) -> Result<Vec<Box<dyn Cursor>>> {
+fn cursors(job: &Job) -> Result<Vec<AnyCursor>> {
     let keyspace = job.keyspace();
-    let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
+    let mut cursors = Vec::new();
     let mut deeper: Vec<(Level, Vec<Section>)> = Vec::new();
     for (level, section) in job.inputs() {
         if *level == Level(0) {
-            cursors.push(Box::new(section.table()?.cursor_with(keyspace, false)?));
+            let cursor = section.table()?.cursor_with(keyspace, false)?;
+            cursors.push(AnyCursor::Table(Box::new(cursor)));
             continue;
         }
         match deeper.iter_mut().find(|(there, _)| there == level) {
@@ -189,7 +193,7 @@ fn cursors(job: &Job) -> Result<Vec<Box<dyn Cursor>>> {
     for (level, sections) in deeper {
         let run = Arc::new(Run::new(level, sections)?);
         let all = 0..run.sections().len();
-        cursors.push(Box::new(LevelCursor::new(keyspace, run, all, false)));
+        cursors.push(AnyCursor::Level(LevelCursor::new(keyspace, run, all, false)));
     }
     Ok(cursors)
 }

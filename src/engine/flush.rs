@@ -175,15 +175,17 @@ impl Db {
                 cursor.seek_first()?;
                 let mut unpaid = builder.file_bytes_so_far();
                 let (mut read, mut looked) = (0_u64, unpaid);
-                while let Some(entry) = cursor.entry() {
+                loop {
+                    let entry = cursor.entry();
+                    let Some(entry) = &entry else { break };
                     read += 1;
                     let so_far = builder.file_bytes_so_far();
                     if read % CHECK_ENTRIES == 0 || so_far > looked + CHECK_BYTES {
                         looked = so_far;
                         self.between_entries();
                     }
-                    if retain.keep(&entry) {
-                        builder.add_holding(&entry, || cursor.hold_value())?;
+                    if retain.keep(entry) {
+                        builder.add_holding(entry, || cursor.hold_value())?;
                     }
                     let bytes = builder.file_bytes_so_far();
                     if bytes > unpaid + (1 << 20) {

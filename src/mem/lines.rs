@@ -22,9 +22,10 @@ pub(crate) struct Line(pub(crate) [u8; LINE_BYTES]);
 
 impl Line {
     /// Slots of four bytes, little-endian.
-    pub(crate) const SLOTS: usize = LINE_BYTES / 4;
+    #[cfg(not(target_arch = "x86_64"))]
+    const SLOTS: usize = LINE_BYTES / 4;
 
-    /// Slot `i`, which is below [`Self::SLOTS`].
+    /// Slot `i` of 16.
     #[inline]
     pub(crate) fn slot(&self, i: usize) -> u32 {
         let bytes = &self.0[4 * i..];
@@ -104,6 +105,14 @@ impl Lines {
             line.0.copy_from_slice(chunk);
         }
         Some(lines)
+    }
+
+    /// All bytes, line after line.
+    #[allow(unsafe_code, reason = "the same memory, seen as bytes")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: a line is 64 bytes without padding, and lines follow each other; they are
+        // borrowed for as long as the bytes are.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), self.count * LINE_BYTES) }
     }
 }
 

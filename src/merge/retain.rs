@@ -13,6 +13,7 @@
 //! Not here: finding snapshots and horizon. They must have been read in the order of architecture
 //! 6 (the horizon first, then the registrations, none of them pending).
 
+use crate::base::key::is_equal;
 use crate::base::mutant::mutant;
 use crate::base::{Entry, Kind, Lsn};
 
@@ -46,24 +47,22 @@ impl Retain {
         }
     }
 
-    /// The key of the entry that was fed last.
-    pub(crate) fn key(&self) -> Option<&[u8]> {
-        self.key.as_deref()
-    }
-
     /// Whether `entry`, the next in internal order, must stay.
+    #[inline]
     pub(crate) fn keep(&mut self, entry: &Entry<'_>) -> bool {
         let bottom = self.bottom;
+        self.turn_to(entry.key);
         self.keep_if(entry, |_| bottom)
     }
 
-    /// Like [`Retain::keep`], but asks `bottom` for each key whose tombstone could go.
+    /// Like [`Retain::keep`] for an entry whose key was turned to, but asks `bottom` for each key
+    /// whose tombstone could go.
+    #[inline]
     pub(crate) fn keep_if(
         &mut self,
         entry: &Entry<'_>,
         bottom: impl FnOnce(&[u8]) -> bool,
     ) -> bool {
-        self.turn_to(entry.key);
         if self.cleared && entry.kind != Kind::RangeDelete {
             return false;
         }
@@ -88,10 +87,12 @@ impl Retain {
         }
     }
 
-    /// Forgets the versions of the key before when `key` is another one.
-    fn turn_to(&mut self, key: &[u8]) {
+    /// The next entry has this key. Returns whether that is another than the one before; then its
+    /// versions are forgotten.
+    #[inline]
+    pub(crate) fn turn_to(&mut self, key: &[u8]) -> bool {
         match &mut self.key {
-            Some(last) if last == key => return,
+            Some(last) if is_equal(last, key) => return false,
             Some(last) => {
                 last.clear();
                 last.extend_from_slice(key);
@@ -100,6 +101,7 @@ impl Retain {
         }
         self.shadow = None;
         self.cleared = false;
+        true
     }
 
     /// Whether every reader that could see `older` sees `newer` instead.

@@ -2,132 +2,150 @@
 //!
 //! One thread at a time; nothing is kept.
 
-use crate::base::Entry;
 use crate::base::coding::{Put, align8, u32_of};
+use crate::base::{Entry, Kind};
 
 use super::block::{
     FLAG_WIDE_PLACES, HEADER_BYTES, NARROW_BYTES_MAX, SHORT_HEAD_BYTES, TAG_EXPIRY, TAG_WIDE,
     WIDE_HEAD_BYTES,
 };
 
-/// Bytes that one entry takes in a block with a common prefix of `prefix` bytes and base `base`.
-pub(super) fn entry_bytes(entry: &Entry<'_>, prefix: usize, base: u64) -> usize {
-    let head = if is_wide(entry, prefix, base) { WIDE_HEAD_BYTES } else { SHORT_HEAD_BYTES };
-    let expiry = if entry.expiry_ms == 0 { 0 } else { 8 };
-    align8(head + expiry + entry.key.len() - prefix + entry.value.len())
+/// Longest suffix and value, and highest number above the base, of an entry with a short head.
+pub(super) const SHORT_SUFFIX_MAX: usize = u8::MAX as usize;
+pub(super) const SHORT_VALUE_MAX: usize = u16::MAX as usize;
+pub(super) const SHORT_NUMBER_MAX: u64 = u32::MAX as u64;
+
+/// What the head of an entry says.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    /// The kind and perhaps [`TAG_EXPIRY`].
+    tag: u8,
+    suffix_bytes: usize,
+    value_bytes: usize,
+    /// Above the base.
+    number: u64,
+    expiry_ms: u64,
 }
 
-fn is_wide(entry: &Entry<'_>, prefix: usize, base: u64) -> bool {
-    entry.key.len() - prefix > usize::from(u8::MAX)
-        || entry.value.len() > usize::from(u16::MAX)
-        || entry.number - base > u64::from(u32::MAX)
+impl Head {
+    /// The head of an entry of a block with a common prefix of `prefix` bytes and base `base`.
+    #[inline]
+    pub(super) fn of(entry: &Entry<'_>, prefix: usize, base: u64) -> Self {
+        let lengths = (entry.key.len() - prefix, entry.value.len());
+        Self::new(entry.kind, lengths, entry.number - base, entry.expiry_ms)
+    }
+
+    /// The same of an entry with these lengths of suffix and value, `number` above the base.
+    #[inline]
+    pub(super) fn new(
+        kind: Kind,
+        (suffix_bytes, value_bytes): (usize, usize),
+        number: u64,
+        expiry_ms: u64,
+    ) -> Self {
+        let tag = kind as u8 | if expiry_ms == 0 { 0 } else { TAG_EXPIRY };
+        Self { tag, suffix_bytes, value_bytes, number, expiry_ms }
+    }
+
+    /// Bytes that the entry takes.
+    #[inline]
+    pub(super) fn entry_bytes(&self) -> usize {
+        let head = if self.is_wide() { WIDE_HEAD_BYTES } else { SHORT_HEAD_BYTES };
+        let expiry = if self.expiry_ms == 0 { 0 } else { 8 };
+        align8(head + expiry + self.suffix_bytes + self.value_bytes)
+    }
+
+    #[inline]
+    fn is_wide(&self) -> bool {
+        self.suffix_bytes > SHORT_SUFFIX_MAX
+            || self.value_bytes > SHORT_VALUE_MAX
+            || self.number > SHORT_NUMBER_MAX
+    }
+
+    /// The head as it is stored: up to three words, and how many.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "short and wide are told apart above")]
+    pub(super) fn words(&self) -> ([u64; 3], usize) {
+        let Self { tag, suffix_bytes, value_bytes, number, expiry_ms } = *self;
+        let (suffix, value) = (suffix_bytes as u64, value_bytes as u64);
+        let has_expiry = usize::from(expiry_ms != 0);
+        if self.is_wide() {
+            let first = value << 32 | suffix << 16 | u64::from(tag | TAG_WIDE);
+            ([first, number, expiry_ms], 2 + has_expiry)
+        } else {
+            let first = number << 32 | value << 16 | suffix << 8 | u64::from(tag);
+            ([first, expiry_ms, 0], 1 + has_expiry)
+        }
+    }
 }
 
 /// Length of a block with a common prefix of `prefix` bytes whose `count` entries take
 /// `entries_bytes`.
+#[inline]
 pub(super) fn block_bytes(prefix: usize, entries_bytes: usize, count: usize) -> usize {
     let entries_end = HEADER_BYTES + align8(prefix) + entries_bytes;
-    entries_end + count * place_bytes(entries_end)
+    entries_end + count * if has_wide_places(entries_end) { 4 } else { 2 }
 }
 
-fn place_bytes(entries_end: usize) -> usize {
-    if entries_end > NARROW_BYTES_MAX { 4 } else { 2 }
+/// Whether places take four bytes where entries end at `entries_end`.
+#[inline]
+fn has_wide_places(entries_end: usize) -> bool {
+    entries_end > NARROW_BYTES_MAX
 }
 
-/// Encodes a block into `out`, which is cleared. `entries` are in internal order, at least one;
-/// all keys share `prefix` bytes; no number is below `base`. `places` receives the offset of each
-/// entry divided by 8.
-pub(super) fn encode<'a>(
-    entries: impl Iterator<Item = Entry<'a>>,
+/// Appends the header of a block of `count` entries, which take `entries_bytes`.
+pub(super) fn put_header(
     prefix: &[u8],
     base: u64,
+    (count, entries_bytes): (usize, usize),
     out: &mut Vec<u8>,
-    places: &mut Vec<u32>,
 ) {
-    out.clear();
-    places.clear();
-    encode_header(prefix, base, out);
-    for entry in entries {
-        places.push(u32_of(out.len() / 8));
-        encode_head(&entry, prefix.len(), base, out);
-        out.extend_from_slice(entry.value);
-        pad(out);
+    let wide = has_wide_places(HEADER_BYTES + align8(prefix.len()) + entries_bytes);
+    out.put_u32(u32_of(count));
+    out.put_u16(u16_of(prefix.len()));
+    out.put_u8(if wide { FLAG_WIDE_PLACES } else { 0 });
+    out.put_u8(0);
+    out.put_u64(base);
+    out.extend_from_slice(prefix);
+    put_zeros(align8(prefix.len()) - prefix.len(), out);
+}
+
+/// Appends the places of the entries of a block, of which `entries_end` bytes are there.
+pub(super) fn put_places(places: &[u32], entries_end: usize, out: &mut Vec<u8>) {
+    let begin = out.len();
+    if has_wide_places(entries_end) {
+        out.resize(begin + 4 * places.len(), 0);
+        for (to, place) in out[begin..].chunks_exact_mut(4).zip(places) {
+            to.copy_from_slice(&place.to_le_bytes());
+        }
+    } else {
+        // They fit: see `NARROW_BYTES_MAX`.
+        out.resize(begin + 2 * places.len(), 0);
+        for (to, place) in out[begin..].chunks_exact_mut(2).zip(places) {
+            to.copy_from_slice(&place.to_le_bytes()[..2]);
+        }
     }
-    let wide = place_bytes(out.len()) == 4;
-    for place in places.iter() {
-        put_place(*place, wide, out);
-    }
-    finish_header(out, places.len(), wide);
 }
 
 /// Encodes the block of one entry as it is in front of and behind the value: the whole block is
-/// `head`, the value, and `tail`. Both are cleared. The block is what [`encode`] makes of the entry
-/// with its key as the prefix and its number as the base. Returns the place of the entry.
+/// `head`, the value, and `tail`. Both are cleared. The block has the entry's key as the prefix and
+/// its number as the base. Returns the place of the entry.
 pub(super) fn encode_around(entry: &Entry<'_>, head: &mut Vec<u8>, tail: &mut Vec<u8>) -> u32 {
     head.clear();
     tail.clear();
-    encode_header(entry.key, entry.number, head);
-    let at = head.len();
-    encode_head(entry, entry.key.len(), entry.number, head);
+    let entry_head = Head::of(entry, entry.key.len(), entry.number);
+    put_header(entry.key, entry.number, (1, entry_head.entry_bytes()), head);
+    let place = u32_of(head.len() / 8);
+    let (words, count) = entry_head.words();
+    words[..count].iter().for_each(|word| head.put_u64(*word));
     let value_end = head.len() + entry.value.len();
-    tail.resize(align8(value_end) - value_end, 0);
-    let (place, wide) = (u32_of(at / 8), place_bytes(align8(value_end)) == 4);
-    put_place(place, wide, tail);
-    finish_header(head, 1, wide);
+    put_zeros(align8(value_end) - value_end, tail);
+    put_places(&[place], align8(value_end), tail);
     place
 }
 
-fn encode_header(prefix: &[u8], base: u64, out: &mut Vec<u8>) {
-    out.put_u32(0);
-    out.put_u16(u16_of(prefix.len()));
-    out.put_u16(0);
-    out.put_u64(base);
-    out.extend_from_slice(prefix);
-    pad(out);
-}
-
-/// Fills in what is known at the end.
-fn finish_header(block: &mut [u8], count: usize, wide: bool) {
-    block[..4].copy_from_slice(&u32_of(count).to_le_bytes());
-    block[6] = if wide { FLAG_WIDE_PLACES } else { 0 };
-}
-
-fn put_place(place: u32, wide: bool, out: &mut Vec<u8>) {
-    if wide {
-        out.put_u32(place);
-    } else {
-        out.put_u16(u16_of(usize::try_from(place).unwrap_or(usize::MAX)));
-    }
-}
-
-/// An entry but for its value.
-fn encode_head(entry: &Entry<'_>, prefix: usize, base: u64, out: &mut Vec<u8>) {
-    let wide = is_wide(entry, prefix, base);
-    let suffix = &entry.key[prefix..];
-    let mut tag = entry.kind as u8;
-    if entry.expiry_ms != 0 {
-        tag |= TAG_EXPIRY;
-    }
-    if wide {
-        out.put_u8(tag | TAG_WIDE);
-        out.put_u8(0);
-        out.put_u16(u16_of(suffix.len()));
-        out.put_u32(u32_of(entry.value.len()));
-        out.put_u64(entry.number - base);
-    } else {
-        out.put_u8(tag);
-        out.put_u8(u16_of(suffix.len()).to_le_bytes()[0]);
-        out.put_u16(u16_of(entry.value.len()));
-        out.put_u32(u32_of(usize::try_from(entry.number - base).unwrap_or(usize::MAX)));
-    }
-    if entry.expiry_ms != 0 {
-        out.put_u64(entry.expiry_ms);
-    }
-    out.extend_from_slice(suffix);
-}
-
-fn pad(out: &mut Vec<u8>) {
-    out.resize(align8(out.len()), 0);
+fn put_zeros(count: usize, out: &mut Vec<u8>) {
+    out.resize(out.len() + count, 0);
 }
 
 fn u16_of(n: usize) -> u16 {

@@ -5,7 +5,7 @@
 //! that was added is always found; another one is found by mistake about once in a hundred at 10
 //! bits a key. Immutable once decoded.
 
-use crate::mem::{Line, Lines, prefetch};
+use crate::mem::{Line, Lines, prefetch, prefetch_to_write};
 
 /// More probes than this never pay.
 const PROBES_MAX: u32 = 12;
@@ -18,6 +18,9 @@ pub(super) struct Filter {
     probes: u32,
 }
 
+/// So many keys ahead a line is asked for while a filter or a hash index is built.
+pub(super) const AHEAD: usize = 24;
+
 /// The line among `lines` that a hash belongs to.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "the result is below `lines`")]
@@ -27,15 +30,22 @@ pub(super) fn line_of(hash: u64, lines: usize) -> usize {
 
 impl Filter {
     /// Builds the filter of the given hashes with `bits_x10` tenths of bits for each.
-    pub(super) fn build(hashes: impl ExactSizeIterator<Item = u64>, bits_x10: u32) -> Self {
+    pub(super) fn build(hashes: &[u64], bits_x10: u32) -> Self {
         let bits = hashes.len() as u64 * u64::from(bits_x10) / 10;
-        let lines = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
+        let count = usize::try_from(bits.div_ceil(512)).unwrap_or(1).max(1);
         // ln 2 probes for each bit are best for plain Bloom filters; a few less when one line
         // holds them all.
         let probes = (bits_x10 * 69 / 1000).clamp(1, PROBES_MAX);
-        let mut filter = Self { lines: Lines::zeroed(lines), probes };
-        for hash in hashes {
-            filter.add(hash);
+        let mut filter = Self { lines: Lines::zeroed(count), probes };
+        let lines: &mut [Line] = &mut filter.lines;
+        for (i, hash) in hashes.iter().enumerate() {
+            if let Some(later) = hashes.get(i + AHEAD) {
+                prefetch_to_write(&raw const lines[line_of(*later, count)]);
+            }
+            let bytes = &mut lines[line_of(*hash, count)].0;
+            for bit in probe_bits(*hash, probes) {
+                bytes[bit / 8] |= 1 << (bit % 8);
+            }
         }
         filter
     }
@@ -46,8 +56,8 @@ impl Filter {
     }
 
     /// The bytes on disk.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        self.lines.iter().flat_map(|line| line.0).collect()
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.lines.bytes()
     }
 
     /// Reads the bytes on disk; none if they are not whole lines or the probes make no sense.
@@ -79,13 +89,6 @@ impl Filter {
     #[inline]
     fn line(&self, hash: u64) -> &Line {
         &self.lines[line_of(hash, self.lines.len())]
-    }
-
-    fn add(&mut self, hash: u64) {
-        let line = line_of(hash, self.lines.len());
-        for bit in probe_bits(hash, self.probes) {
-            self.lines[line].0[bit / 8] |= 1 << (bit % 8);
-        }
     }
 }
 

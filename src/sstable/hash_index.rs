@@ -9,7 +9,9 @@
 //!
 //! It says where a key may be; the entry there decides. Immutable once decoded.
 
-use crate::mem::{LINE_BYTES, Line, Lines, prefetch};
+use crate::mem::{LINE_BYTES, Line, Lines, prefetch, prefetch_to_write};
+
+use super::filter::{AHEAD, line_of};
 
 /// Places need at most this many bits; what is longer gets no hash index.
 pub(super) const PLACE_BITS_MAX: u32 = 26;
@@ -24,23 +26,29 @@ pub(super) struct HashIndex {
 }
 
 impl HashIndex {
-    /// Builds the index of the given hashes and places, which are not 0 and below 2^`place_bits`.
-    pub(super) fn build(entries: &[(u64, u32)], place_bits: u32) -> Self {
-        let lines = entries.len().div_ceil(KEYS_FOR_A_LINE).max(1);
-        let mut index = Self { lines: Lines::zeroed(lines), place_bits };
-        for (hash, place) in entries {
-            let slot = index.fingerprint(*hash) | place;
-            let mut at = index.home(*hash);
-            while !put(&mut index.lines[at], slot) {
-                at = (at + 1) % lines;
+    /// Builds the index of the given hashes, each with its place, which is not 0 and below
+    /// 2^`place_bits`.
+    pub(super) fn build(hashes: &[u64], places: &[u32], place_bits: u32) -> Self {
+        let count = hashes.len().div_ceil(KEYS_FOR_A_LINE).max(1);
+        let mut index = Self { lines: Lines::zeroed(count), place_bits };
+        let place_mask = index.place_mask();
+        let lines: &mut [Line] = &mut index.lines;
+        for (i, (hash, place)) in hashes.iter().zip(places).enumerate() {
+            if let Some(later) = hashes.get(i + AHEAD) {
+                prefetch_to_write(&raw const lines[line_of(*later, count)]);
+            }
+            let slot = fingerprint(*hash, place_mask) | place;
+            let mut at = line_of(*hash, count);
+            while !put(&mut lines[at], slot) {
+                at = if at + 1 == count { 0 } else { at + 1 };
             }
         }
         index
     }
 
     /// The bytes on disk.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        self.lines.iter().flat_map(|line| line.0).collect()
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.lines.bytes()
     }
 
     /// Reads the bytes on disk; none if they are not whole lines.
@@ -59,9 +67,9 @@ impl HashIndex {
     /// The places where the key with this hash may be. Each is a multiple of 8 bytes, divided by 8.
     #[inline(always)]
     pub(super) fn candidates(&self, hash: u64) -> Candidates<'_> {
-        let (at, wanted) = (self.home(hash), self.fingerprint(hash));
-        let lines: &[Line] = &self.lines;
         let place_mask = self.place_mask();
+        let (at, wanted) = (self.home(hash), fingerprint(hash, place_mask));
+        let lines: &[Line] = &self.lines;
         let matches = matches(lines.get(at), !place_mask, wanted);
         Candidates { lines, place_mask, wanted, at, lines_left: lines.len() - 1, matches }
     }
@@ -74,13 +82,7 @@ impl HashIndex {
 
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        super::filter::line_of(hash, self.lines.len())
-    }
-
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is meant")]
-    fn fingerprint(&self, hash: u64) -> u32 {
-        (hash as u32) & !self.place_mask()
+        line_of(hash, self.lines.len())
     }
 
     #[inline]
@@ -89,10 +91,18 @@ impl HashIndex {
     }
 }
 
-/// Puts a slot where the line has an empty one.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is meant")]
+fn fingerprint(hash: u64, place_mask: u32) -> u32 {
+    (hash as u32) & !place_mask
+}
+
+/// Puts a slot into the first empty one of a line, if there is one.
+#[inline]
 fn put(line: &mut Line, new: u32) -> bool {
-    let Some(empty) = (0..Line::SLOTS).find(|i| line.slot(*i) == 0) else { return false };
-    line.0[4 * empty..4 * empty + 4].copy_from_slice(&new.to_le_bytes());
+    let at = 4 * line.alike(!0, 0).trailing_zeros() as usize;
+    let Some(slot) = line.0.get_mut(at..at + 4) else { return false };
+    slot.copy_from_slice(&new.to_le_bytes());
     true
 }
 

@@ -28,6 +28,7 @@ mod key_buf;
 mod output;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
+mod pending;
 #[allow(
     clippy::inline_always,
     reason = "else each step of a point read passes its result by memory"

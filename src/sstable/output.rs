@@ -59,10 +59,12 @@ impl Output {
     }
 
     /// Where the next byte will lie.
+    #[inline]
     pub(super) fn position(&self) -> u64 {
         self.written_bytes + self.waiting_bytes() as u64
     }
 
+    #[inline]
     fn waiting_bytes(&self) -> usize {
         self.buffer.len() + self.held_bytes
     }
@@ -104,6 +106,26 @@ impl Output {
         let stored_bytes = u32_of(stored.len());
         self.compressed = buffer;
         Ok(stored_bytes)
+    }
+
+    /// Appends a block that is not compressed, of `bytes` bytes, far fewer than are collected, which
+    /// `encode` appends, with its trailer.
+    pub(super) fn plain_block(
+        &mut self,
+        kind: BlockKind,
+        bytes: usize,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<()> {
+        if self.waiting_bytes() + bytes + TRAILER_BYTES > BUFFER_BYTES {
+            self.flush()?;
+        }
+        let (offset, begin) = (self.position(), self.buffer.len());
+        encode(&mut self.buffer);
+        let (decoded_bytes, encoding) = (u32_of(bytes), Encoding::Plain);
+        let trailer = Trailer { decoded_bytes, kind: kind as u8, encoding };
+        let trailer = encode_trailer(trailer, self.file_id, offset, &[&self.buffer[begin..]]);
+        self.buffer.extend_from_slice(&trailer);
+        Ok(())
     }
 
     /// Appends a block that is not compressed, `head`, `value` and `tail`, with its trailer, and

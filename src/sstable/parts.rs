@@ -8,13 +8,15 @@ use super::filter::Filter;
 use super::hash_index::HashIndex;
 use super::section::hash_of;
 use super::{Glance, PointReader, Table, TableBuilder, TableCursor};
+use crate::base::meta::TableMeta;
 use crate::base::options::{Compression, KeyspaceOptions};
 use crate::base::part::{ABSENT, Keys, Part, VALUE, Work, each, key, part, sweep};
-use crate::base::{Cursor, Entry, FileNumber, KeyspaceId, Kind, Lsn, Result};
+use crate::base::{Cursor, Entry, Error, FileNumber, KeyspaceId, Kind, Lsn, Result};
 use crate::cache::BlockCache;
 use crate::mem::epoch;
 use crate::merge::{MergeCursor, VisibleCursor};
 use crate::vfs::parts::Scratch;
+use crate::vfs::{File, LogMap, TableMap};
 
 /// What is measured here. Entries of merges are those of all sources together.
 pub(crate) const PARTS: &[Part] = &[
@@ -31,6 +33,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("hash-hit", 2_000_000, |n| hash_index(n, true)),
     part("hash-miss", 10_000, |n| hash_index(n, false)),
     part("hash-miss", 2_000_000, |n| hash_index(n, false)),
+    sweep("table-build", 10_000, |n| Box::new(Writing::new(n))),
+    sweep("table-build", 500_000, |n| Box::new(Writing::new(n))),
     part("index-search", 10_000, index),
     part("index-search", 2_000_000, index),
     part("block-search", 10_000, search),
@@ -77,16 +81,8 @@ fn table<'a>(
     number: FileNumber,
     keys: impl Iterator<Item = &'a [u8; 16]>,
 ) -> Result<Arc<Table>> {
-    let options = KeyspaceOptions { compression: Compression::None, ..KeyspaceOptions::default() };
     let file = scratch.dir.create(&number.0.to_string())?;
-    let mut builder = TableBuilder::new(Arc::clone(&file), number, FILE_ID);
-    builder.start_section(KEYSPACE, &options);
-    for (key, number) in keys.zip(64..) {
-        let (kind, expiry_ms, value) = (Kind::Put, 0, &VALUE[..]);
-        builder.add(&Entry { key, number, kind, expiry_ms, value })?;
-    }
-    builder.finish_section()?;
-    let meta = builder.finish()?;
+    let meta = write(number, Arc::clone(&file), keys.zip(64..))?;
     let table = Table::open(file, &meta.file, cache, false)?;
     let mut cursor = table.cursor(KEYSPACE)?;
     cursor.seek_first()?;
@@ -94,6 +90,23 @@ fn table<'a>(
         cursor.next()?;
     }
     Ok(table)
+}
+
+/// Writes entries with these keys and numbers.
+fn write<'a>(
+    number: FileNumber,
+    file: Arc<dyn File>,
+    keys: impl Iterator<Item = (&'a [u8; 16], u64)>,
+) -> Result<TableMeta> {
+    let options = KeyspaceOptions { compression: Compression::None, ..KeyspaceOptions::default() };
+    let mut builder = TableBuilder::new(file, number, FILE_ID);
+    builder.start_section(KEYSPACE, &options);
+    for (key, number) in keys {
+        let (kind, expiry_ms, value) = (Kind::Put, 0, &VALUE[..]);
+        builder.add(&Entry { key, number, kind, expiry_ms, value })?;
+    }
+    builder.finish_section()?;
+    builder.finish()
 }
 
 fn hash(_: usize) -> Box<dyn Work> {
@@ -116,20 +129,22 @@ fn hashes(from: u64, count: usize) -> impl FnMut() -> u64 {
     }
 }
 
-fn all_hashes(count: usize) -> Vec<(u64, u32)> {
+fn all_hashes(count: usize) -> (Vec<u64>, Vec<u32>) {
     let places = 1..(1 << PLACE_BITS);
-    (0..count as u64).zip(places).map(|(i, place)| (hash_of(&key(i), FILE_ID), place)).collect()
+    (0..count as u64).zip(places).map(|(i, place)| (hash_of(&key(i), FILE_ID), place)).unzip()
 }
 
 /// Hash index or filter of some keys, built anew in each run.
 struct Building {
-    hashes: Vec<(u64, u32)>,
+    hashes: Vec<u64>,
+    places: Vec<u32>,
     hash_index: bool,
 }
 
 impl Building {
     fn new(entries: usize, hash_index: bool) -> Self {
-        Self { hashes: all_hashes(entries), hash_index }
+        let (hashes, places) = all_hashes(entries);
+        Self { hashes, places, hash_index }
     }
 }
 
@@ -137,26 +152,79 @@ impl Work for Building {
     fn run(&mut self) -> u64 {
         let last = self.hashes.len() - 1;
         let found = if self.hash_index {
-            let index = HashIndex::build(black_box(&self.hashes), PLACE_BITS);
-            index.candidates(self.hashes[last].0).next().is_some()
+            let index = HashIndex::build(black_box(&self.hashes), &self.places, PLACE_BITS);
+            index.candidates(self.hashes[last]).next().is_some()
         } else {
-            let hashes = black_box(&self.hashes).iter().map(|(hash, _)| *hash);
-            Filter::build(hashes, 100).may_contain(self.hashes[last].0)
+            let hashes = black_box(&self.hashes);
+            Filter::build(hashes, 100).may_contain(self.hashes[last])
         };
         if found { self.hashes.len() as u64 } else { 0 }
     }
 }
 
+/// A table of some entries, written to nowhere in each run.
+struct Writing(Vec<[u8; 16]>);
+
+impl Writing {
+    fn new(entries: usize) -> Self {
+        Self(Keys::sorted(entries))
+    }
+}
+
+impl Work for Writing {
+    fn run(&mut self) -> u64 {
+        let entries = self.0.len() as u64;
+        // Numbers come in no order of keys, as in a compaction.
+        let numbers = (1..=entries).map(|i| i * 7_919_317 % entries * 140);
+        match write(FileNumber(1), Arc::new(Nowhere), self.0.iter().zip(numbers)) {
+            Ok(meta) => meta.sections.iter().map(|section| section.entries).sum(),
+            Err(error) => panic!("a table: {error}"),
+        }
+    }
+}
+
+/// A file that takes everything and keeps nothing.
+struct Nowhere;
+
+impl File for Nowhere {
+    fn name(&self) -> &'static str {
+        "nowhere"
+    }
+    fn len(&self) -> Result<u64> {
+        Ok(0)
+    }
+    fn read_at(&self, _buf: &mut [u8], _offset: u64) -> Result<usize> {
+        Ok(0)
+    }
+    fn write_at(&self, bytes: &[u8], _offset: u64) -> Result<()> {
+        black_box(bytes);
+        Ok(())
+    }
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+    fn allocate(&self, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+    fn map(&self, _bytes: u64) -> Result<Arc<dyn LogMap>> {
+        Err(Error::unsupported("nothing is there"))
+    }
+    fn map_table(&self, _bytes: u64) -> Result<Arc<TableMap>> {
+        Err(Error::unsupported("nothing is there"))
+    }
+}
+
 /// An absent key is let through once in a hundred; that is no error.
 fn filter(entries: usize, hit: bool) -> Box<dyn Work> {
-    let filter = Filter::build(all_hashes(entries).iter().map(|(hash, _)| *hash), 100);
+    let filter = Filter::build(&all_hashes(entries).0, 100);
     let mut next = hashes(if hit { 0 } else { ABSENT }, entries);
     each(move || filter.may_contain(black_box(next())) || !hit)
 }
 
 /// An absent key has a candidate once in fifty.
 fn hash_index(entries: usize, hit: bool) -> Box<dyn Work> {
-    let index = HashIndex::build(&all_hashes(entries), PLACE_BITS);
+    let all = all_hashes(entries);
+    let index = HashIndex::build(&all.0, &all.1, PLACE_BITS);
     let mut next = hashes(if hit { 0 } else { ABSENT }, entries);
     each(move || index.candidates(black_box(next())).next().is_some() || !hit)
 }

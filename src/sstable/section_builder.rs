@@ -6,7 +6,6 @@
 //! 3. At the end: block index, hash index, filter, properties.
 
 use crate::base::coding::u32_of;
-use crate::base::key::compare;
 use crate::base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::base::meta::SectionMeta;
 use crate::base::mutant::mutant;
@@ -20,6 +19,7 @@ use super::format::{BlockKind, SectionPlace};
 use super::hash_index::{HashIndex, PLACE_BITS_MAX};
 use super::index::{IndexBuilder, shared};
 use super::output::Output;
+use super::pending::Pending;
 use super::properties::{self, BLOCK_BYTES_RANGE, Properties};
 use super::section::hash_of;
 
@@ -36,57 +36,18 @@ pub(super) struct SectionBuilder {
     meta: SectionMeta,
     index: IndexBuilder,
     pending: Pending,
-    /// The last entry added.
+    /// Key and number of the last entry of the last block written, if there is one.
     last: Option<(Vec<u8>, u64)>,
     /// Offset from the section's begin and first page of the last block, until it is indexed.
     unindexed: Option<(u64, u32)>,
     pages: u32,
-    /// Hash of each distinct key, and the place of its newest entry.
-    keys: Vec<(u64, u32)>,
-    /// Whether all places so far fit the hash index.
-    places_fit: bool,
-    /// The encoded block and the places of its entries, kept for their memory.
-    encoded: Vec<u8>,
+    /// Hash of each distinct key, and the place of its newest entry once that is written.
+    hashes: Vec<u64>,
     places: Vec<u32>,
-    /// What lies behind the value of a block of one entry, whose front is in `encoded`.
+    /// A block that is to be compressed, or what lies in front of and behind the value of a block
+    /// of one entry; kept for their memory.
+    encoded: Vec<u8>,
     tail: Vec<u8>,
-    /// Which entries of the block, by index, are the newest of their keys.
-    newest: Vec<usize>,
-}
-
-/// Entries of the block that is being filled.
-#[derive(Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    entries: Vec<PendingEntry>,
-    shape: Shape,
-}
-
-/// What decides the length of a block, apart from the number of its entries.
-#[derive(Clone, Copy, Default)]
-struct Shape {
-    /// Bytes that all keys share.
-    prefix: usize,
-    /// Lowest number.
-    base: u64,
-    /// Bytes of the encoded entries.
-    entries_bytes: usize,
-}
-
-impl Shape {
-    /// Length of the encoded block with `count` entries.
-    fn block_bytes(&self, count: usize) -> usize {
-        if count == 0 { 0 } else { encode::block_bytes(self.prefix, self.entries_bytes, count) }
-    }
-}
-
-struct PendingEntry {
-    at: usize,
-    key_bytes: usize,
-    value_bytes: usize,
-    number: u64,
-    kind: Kind,
-    expiry_ms: u64,
 }
 
 /// What [`SectionBuilder::write_indexes`] wrote.
@@ -123,18 +84,17 @@ impl SectionBuilder {
             last: None,
             unindexed: None,
             pages: 0,
-            keys: Vec::new(),
-            places_fit: true,
-            encoded: Vec::new(),
+            hashes: Vec::new(),
             places: Vec::new(),
+            encoded: Vec::new(),
             tail: Vec::new(),
-            newest: Vec::new(),
         }
     }
 
     /// Length of the block that is being filled, if it were written now.
+    #[inline]
     pub(super) fn pending_bytes(&self) -> usize {
-        self.pending.encoded_bytes()
+        self.pending.block_bytes()
     }
 
     /// Adds the next entry; see [`super::TableBuilder::add_holding`].
@@ -146,18 +106,9 @@ impl SectionBuilder {
         output: &mut Output,
     ) -> Result<()> {
         check_entry(entry)?;
-        let newest = match &self.last {
-            None => true,
-            Some((key, number)) => {
-                if !compare((key, *number), (entry.key, entry.number)).is_lt() {
-                    let text = "entries were added to a table out of order (T8)";
-                    return Err(Error::new(ErrorKind::Internal, text));
-                }
-                key != entry.key
-            }
-        };
-        let count = self.pending.entries.len() + 1;
-        if count > 1 && self.pending.with(entry).block_bytes(count) > self.page_bytes {
+        let (alike, is_newest) = self.follow(entry)?;
+        let fits = self.pending.push(entry, alike, is_newest, self.page_bytes);
+        if !fits {
             self.write_pending(output)?;
         }
         if let Some((offset, page)) = self.unindexed.take() {
@@ -165,14 +116,32 @@ impl SectionBuilder {
                 self.index.add(offset, page, (key, *number), Some(entry.key));
             }
         }
-        self.count(entry, newest, file_id);
-        self.note_last(entry);
-        let empty = self.pending.entries.is_empty();
-        if empty && self.pending.with(entry).block_bytes(1) > self.page_bytes {
-            return self.write_alone(entry, hold, output);
+        self.count(entry);
+        if is_newest {
+            self.hashes.push(hash_of(entry.key, file_id));
         }
-        self.pending.push(entry);
+        if !fits && !self.pending.push(entry, 0, is_newest, self.page_bytes) {
+            return self.write_alone(entry, is_newest, hold, output);
+        }
         Ok(())
+    }
+
+    /// How many bytes the next entry's key shares with the last one's, and whether it is another.
+    #[inline]
+    fn follow(&self, entry: &Entry<'_>) -> Result<(usize, bool)> {
+        let on_disk = || self.last.as_ref().map(|(key, number)| (&key[..], *number));
+        let Some((key, number)) = self.pending.last().or_else(on_disk) else {
+            return Ok((0, true));
+        };
+        let alike = shared(key, entry.key);
+        let is_newest = alike < key.len().max(entry.key.len());
+        let ascends =
+            if is_newest { key.get(alike) < entry.key.get(alike) } else { number > entry.number };
+        if !ascends {
+            let text = "entries were added to a table out of order (T8)";
+            return Err(Error::new(ErrorKind::Internal, text));
+        }
+        Ok((alike, is_newest))
     }
 
     /// Ends the section; none if it has no entries.
@@ -181,9 +150,7 @@ impl SectionBuilder {
         output: &mut Output,
         paranoid: bool,
     ) -> Result<Option<(SectionMeta, SectionPlace)>> {
-        if !self.pending.entries.is_empty() {
-            self.write_pending(output)?;
-        }
+        self.write_pending(output)?;
         let Some((largest, number)) = self.last.take() else { return Ok(None) };
         if let Some((offset, page)) = self.unindexed.take() {
             self.index.add(offset, page, (&largest, number), None);
@@ -195,7 +162,7 @@ impl SectionBuilder {
         let properties = Properties {
             meta: self.meta.clone(),
             options: self.options,
-            keys: self.keys.len() as u64,
+            keys: self.hashes.len() as u64,
             filter_probes,
             place_bits,
             data_bytes: written.data_bytes,
@@ -216,36 +183,37 @@ impl SectionBuilder {
         let index = self.index.encode(data_bytes, self.pages);
         let index_bytes = output.block(BlockKind::Index, &index, Compression::None)?;
         let mut written = Written { data_bytes, index_bytes, hash: None, filter: None };
-        if self.options.hash_index && self.places_fit {
-            let place_bits = self.place_bits();
-            let hash = HashIndex::build(&self.keys, place_bits);
-            if paranoid && !self.keys.iter().all(|(h, p)| hash.candidates(*h).any(|c| c == *p)) {
+        let (hashes, places) = (&self.hashes, &self.places);
+        let highest = places.last().copied().unwrap_or(0);
+        if self.options.hash_index && highest < 1 << PLACE_BITS_MAX {
+            let place_bits = (u32::BITS - highest.leading_zeros()).max(1);
+            let hash = HashIndex::build(hashes, places, place_bits);
+            let finds = |(hash_, place): (&u64, &u32)| hash.candidates(*hash_).any(|c| c == *place);
+            if paranoid && !hashes.iter().zip(places).all(finds) {
                 return Err(Error::new(ErrorKind::Internal, "the hash index misses a key (T4)"));
             }
-            let bytes = output.block(BlockKind::Hash, &hash.encode(), Compression::None)?;
+            let bytes = output.block(BlockKind::Hash, hash.bytes(), Compression::None)?;
             written.hash = Some((bytes, place_bits.to_le_bytes()[0]));
         }
-        let bits = self.keys.len() as u64 * u64::from(self.options.filter_bits_x10) / 10;
+        let bits = hashes.len() as u64 * u64::from(self.options.filter_bits_x10) / 10;
         if self.options.filter_bits_x10 > 0 && bits / 8 < u64::from(u32::MAX) / 2 {
-            let wrong = if mutant("filter_wrong") { u64::MAX } else { 0 };
-            let hashes = self.keys.iter().map(|key| key.0 ^ wrong);
-            let filter = Filter::build(hashes, self.options.filter_bits_x10);
-            if paranoid && !self.keys.iter().all(|(hash, _)| filter.may_contain(*hash)) {
+            let filter = if mutant("filter_wrong") {
+                let wrong: Vec<u64> = hashes.iter().map(|hash| !hash).collect();
+                Filter::build(&wrong, self.options.filter_bits_x10)
+            } else {
+                Filter::build(hashes, self.options.filter_bits_x10)
+            };
+            if paranoid && !hashes.iter().all(|hash| filter.may_contain(*hash)) {
                 return Err(Error::new(ErrorKind::Internal, "the filter misses a key (T4)"));
             }
-            let bytes = output.block(BlockKind::Filter, &filter.encode(), Compression::None)?;
+            let bytes = output.block(BlockKind::Filter, filter.bytes(), Compression::None)?;
             written.filter = Some((bytes, filter.probes().to_le_bytes()[0]));
         }
         Ok(written)
     }
 
-    /// Bits that the highest place needs.
-    fn place_bits(&self) -> u32 {
-        let highest = self.keys.iter().map(|key| key.1).max().unwrap_or(0);
-        (u32::BITS - highest.leading_zeros()).max(1)
-    }
-
-    fn count(&mut self, entry: &Entry<'_>, newest: bool, file_id: u64) {
+    #[inline]
+    fn count(&mut self, entry: &Entry<'_>) {
         let meta = &mut self.meta;
         if meta.entries == 0 {
             meta.smallest = entry.key.to_vec();
@@ -255,65 +223,60 @@ impl SectionBuilder {
         meta.raw_bytes += (entry.key.len() + entry.value.len()) as u64;
         meta.smallest_number = meta.smallest_number.min(entry.number);
         meta.largest_number = meta.largest_number.max(entry.number);
-        if newest {
-            // The place is filled in when the block is written.
-            self.keys.push((hash_of(entry.key, file_id), 0));
-            self.newest.push(self.pending.entries.len());
-        }
-    }
-
-    fn note_last(&mut self, entry: &Entry<'_>) {
-        let (key, number) = self.last.get_or_insert_default();
-        key.clear();
-        key.extend_from_slice(entry.key);
-        *number = entry.number;
     }
 
     /// Writes one entry, longer than a page, as a block of its own.
     fn write_alone(
         &mut self,
         entry: &Entry<'_>,
+        is_newest: bool,
         hold: impl FnOnce() -> Option<Held>,
         output: &mut Output,
     ) -> Result<()> {
-        if self.options.compression != Compression::None {
-            let (encoded, places) = (&mut self.encoded, &mut self.places);
-            encode::encode(std::iter::once(*entry), entry.key, entry.number, encoded, places);
-            return self.write_encoded(output);
-        }
         let offset = output.position() - self.begin;
         let place = encode::encode_around(entry, &mut self.encoded, &mut self.tail);
-        self.places.clear();
-        self.places.push(place);
-        let held = if entry.value.len() >= HELD_BYTES_MIN { hold() } else { None };
         let parts = [&self.encoded, entry.value, &self.tail];
-        let stored = output.block_around(BlockKind::Data, parts, held)?;
-        self.note_written(offset, stored)
-    }
-
-    fn write_pending(&mut self, output: &mut Output) -> Result<()> {
-        let pending = &self.pending;
-        let prefix = pending.first_key().get(..pending.shape.prefix).unwrap_or_default();
-        let (encoded, places) = (&mut self.encoded, &mut self.places);
-        encode::encode(pending.iter(), prefix, pending.shape.base, encoded, places);
-        debug_assert_eq!(encoded.len(), pending.encoded_bytes());
-        self.write_encoded(output)
-    }
-
-    /// Writes the encoded block and clears what was pending.
-    fn write_encoded(&mut self, output: &mut Output) -> Result<()> {
-        let offset = output.position() - self.begin;
-        output.block(BlockKind::Data, &self.encoded, self.options.compression)?;
-        self.note_written(offset, self.encoded.len())?;
-        if self.encoded.capacity() > 8 * self.page_bytes {
-            self.encoded = Vec::new();
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        if self.options.compression == Compression::None {
+            let held = if entry.value.len() >= HELD_BYTES_MIN { hold() } else { None };
+            output.block_around(BlockKind::Data, parts, held)?;
+        } else {
+            output.block(BlockKind::Data, &parts.concat(), self.options.compression)?;
         }
+        let first = self.note_written(offset, bytes)?;
+        self.places.extend(is_newest.then_some(first + place));
+        let (last, number) = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(entry.key);
+        *number = entry.number;
         Ok(())
     }
 
-    /// A block of `decoded` bytes was written at `offset`: counts its pages, says where its keys
-    /// are, and clears what was pending.
-    fn note_written(&mut self, offset: u64, decoded: usize) -> Result<()> {
+    /// Writes the block that was filled, if anything is in it.
+    fn write_pending(&mut self, output: &mut Output) -> Result<()> {
+        let Some((key, number)) = self.pending.last() else { return Ok(()) };
+        let (last, last_number) = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        *last_number = number;
+        let offset = output.position() - self.begin;
+        let bytes = self.pending.block_bytes();
+        if self.options.compression == Compression::None {
+            output.plain_block(BlockKind::Data, bytes, |out| self.pending.encode(out))?;
+        } else {
+            self.encoded.clear();
+            self.pending.encode(&mut self.encoded);
+            output.block(BlockKind::Data, &self.encoded, self.options.compression)?;
+        }
+        let first = self.note_written(offset, bytes)?;
+        self.places.extend(self.pending.newest_places().map(|place| first + place));
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// A block of `decoded` bytes was written at `offset`: counts its pages. Returns the place where
+    /// it begins, or, if that fits no hash index, one that does not either.
+    fn note_written(&mut self, offset: u64, decoded: usize) -> Result<u32> {
         let first_page = self.pages;
         self.unindexed = Some((offset, first_page));
         let pages = u32_of(decoded.div_ceil(self.page_bytes));
@@ -321,99 +284,25 @@ impl SectionBuilder {
             return Err(Error::unsupported("a table section is longer than 2^32 blocks"));
         };
         self.pages = after;
-        self.place_keys(first_page);
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Fills in the places of the keys whose newest entry the block at `first_page` holds: the
-    /// last ones.
-    fn place_keys(&mut self, first_page: u32) {
         let first = u64::from(first_page) * (self.page_bytes / 8) as u64;
-        let placed = self.keys.len() - self.newest.len();
-        for ((_, place), at) in self.keys[placed..].iter_mut().zip(self.newest.drain(..)) {
-            let found = first + u64::from(self.places[at]);
-            match u32::try_from(found) {
-                Ok(found) if found < 1 << PLACE_BITS_MAX => *place = found,
-                _ => self.places_fit = false,
-            }
-        }
+        Ok(u32::try_from(first).map_or(1 << PLACE_BITS_MAX, |first| first.min(1 << PLACE_BITS_MAX)))
     }
 }
 
-impl Pending {
-    /// Length of the block if it were encoded now.
-    fn encoded_bytes(&self) -> usize {
-        self.shape.block_bytes(self.entries.len())
-    }
-
-    /// The shape of the block if `entry` joined, which is after all others.
-    fn with(&self, entry: &Entry<'_>) -> Shape {
-        if self.entries.is_empty() {
-            let (prefix, base) = (entry.key.len(), entry.number);
-            return Shape { prefix, base, entries_bytes: encode::entry_bytes(entry, prefix, base) };
-        }
-        let prefix = shared(self.first_key(), entry.key).min(self.shape.prefix);
-        let base = self.shape.base.min(entry.number);
-        let entries_bytes = if (prefix, base) == (self.shape.prefix, self.shape.base) {
-            self.shape.entries_bytes + encode::entry_bytes(entry, prefix, base)
-        } else {
-            let all = self.iter().chain(std::iter::once(*entry));
-            all.map(|entry| encode::entry_bytes(&entry, prefix, base)).sum()
-        };
-        Shape { prefix, base, entries_bytes }
-    }
-
-    fn push(&mut self, entry: &Entry<'_>) {
-        self.shape = self.with(entry);
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(entry.key);
-        self.bytes.extend_from_slice(entry.value);
-        self.entries.push(PendingEntry {
-            at,
-            key_bytes: entry.key.len(),
-            value_bytes: entry.value.len(),
-            number: entry.number,
-            kind: entry.kind,
-            expiry_ms: entry.expiry_ms,
-        });
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.entries.clear();
-        self.shape = Shape::default();
-    }
-
-    /// The first key, or nothing while there is none.
-    fn first_key(&self) -> &[u8] {
-        self.entries.first().map_or(&[], |first| &self.bytes[..first.key_bytes])
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.entries.iter().map(|entry| {
-            let (key, rest) = self.bytes[entry.at..].split_at(entry.key_bytes);
-            Entry {
-                key,
-                number: entry.number,
-                kind: entry.kind,
-                expiry_ms: entry.expiry_ms,
-                value: &rest[..entry.value_bytes],
-            }
-        })
-    }
-}
-
+#[inline]
 fn check_entry(entry: &Entry<'_>) -> Result<()> {
+    let fits = entry.key.len() <= KEY_BYTES_MAX && entry.value.len() <= VALUE_BYTES_MAX;
+    if fits && entry.kind != Kind::RangeDelete { Ok(()) } else { Err(refusal(entry)) }
+}
+
+#[cold]
+fn refusal(entry: &Entry<'_>) -> Error {
     if entry.key.len() > KEY_BYTES_MAX || entry.value.len() > VALUE_BYTES_MAX {
-        return Err(Error::invalid(format!(
+        return Error::invalid(format!(
             "a key of {} and a value of {} bytes exceed the limits of {KEY_BYTES_MAX} and {VALUE_BYTES_MAX}",
             entry.key.len(),
             entry.value.len()
-        )));
+        ));
     }
-    if entry.kind == Kind::RangeDelete {
-        return Err(Error::unsupported("range deletes do not live among a table's entries"));
-    }
-    Ok(())
+    Error::unsupported("range deletes do not live among a table's entries")
 }

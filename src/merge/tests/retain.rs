@@ -152,6 +152,7 @@ fn the_bottom_is_asked_only_for_tombstones_that_could_go() {
     let kept: Vec<bool> = entries
         .iter()
         .map(|e| {
+            retain.turn_to(e.borrow().key);
             retain.keep_if(&e.borrow(), |key| {
                 asked.push(key.to_vec());
                 key == b"d"

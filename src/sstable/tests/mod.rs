@@ -4,6 +4,7 @@ mod damage;
 mod model;
 mod page;
 mod parts;
+mod same;
 
 use std::path::Path;
 use std::sync::Arc;

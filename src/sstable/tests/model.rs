@@ -8,7 +8,7 @@ use crate::merge::testing::{self, walk_quickly};
 use crate::sstable::TableCursor;
 
 /// Entries of one keyspace in internal order, all numbers distinct.
-fn random_entries(random: &mut Random) -> Vec<Owned> {
+pub(super) fn random_entries(random: &mut Random) -> Vec<Owned> {
     let keys = 1 + random.below(80);
     let alphabet = [2, 4, 256][random.below(3)];
     let key_bytes = [3, 12, 40][random.below(3)];
@@ -58,7 +58,7 @@ fn random_entries(random: &mut Random) -> Vec<Owned> {
     entries
 }
 
-fn random_options(random: &mut Random) -> KeyspaceOptions {
+pub(super) fn random_options(random: &mut Random) -> KeyspaceOptions {
     KeyspaceOptions {
         compression: if random.chance(2) { Compression::Lz4 } else { Compression::None },
         filter_bits_x10: [0, 5, 100, 200][random.below(4)],

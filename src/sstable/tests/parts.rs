@@ -3,12 +3,13 @@
 use super::*;
 use crate::base::ErrorKind;
 use crate::base::key::compare;
-use crate::sstable::encode::{encode, encode_around};
+use crate::sstable::encode::encode_around;
 use crate::sstable::filter::Filter;
 use crate::sstable::format::{BlockKind, Encoding, Trailer, TrailerCheck};
 use crate::sstable::format::{decode_trailer, encode_trailer};
 use crate::sstable::hash_index::HashIndex;
 use crate::sstable::index::{Index, IndexBuilder};
+use crate::sstable::pending::Pending;
 
 #[test]
 fn a_block_around_a_value_is_the_block_of_its_entry() {
@@ -20,14 +21,15 @@ fn a_block_around_a_value_is_the_block_of_its_entry() {
             let mut put = Owned::put(&key, i << 33, &random.bytes(value, 200));
             put.kind = if i % 3 == 0 { Kind::Delete } else { Kind::Put };
             put.expiry_ms = i % 2 * 99;
-            let (entry, mut whole, mut places) = (put.entry(), vec![1], vec![9]);
+            let (entry, mut whole, mut pending) = (put.entry(), Vec::new(), Pending::default());
             let (mut head, mut tail) = (vec![2; 5], vec![3; 5]);
-            encode(std::iter::once(entry), &key, entry.number, &mut whole, &mut places);
+            assert!(pending.push(&entry, 0, true, usize::MAX));
+            pending.encode(&mut whole);
 
             let place = encode_around(&entry, &mut head, &mut tail);
 
             assert!([&head[..], &put.value, &tail].concat() == whole, "{value} {i}");
-            assert_eq!(places, [place]);
+            assert_eq!(pending.newest_places().collect::<Vec<_>>(), [place]);
         }
     }
 }
@@ -36,9 +38,9 @@ fn a_block_around_a_value_is_the_block_of_its_entry() {
 fn a_filter_has_no_false_negatives_and_few_false_positives() {
     let mut random = Random(3);
     let hashes: Vec<_> = (0..20_000).map(|_| random.next()).collect();
-    let built = Filter::build(hashes.iter().copied(), 100);
+    let built = Filter::build(&hashes, 100);
 
-    let filter = Filter::decode(&built.encode(), built.probes()).unwrap();
+    let filter = Filter::decode(built.bytes(), built.probes()).unwrap();
 
     assert!(hashes.iter().all(|hash| filter.may_contain(*hash)));
     let wrong = (0..100_000).filter(|_| filter.may_contain(random.next())).count();
@@ -49,21 +51,22 @@ fn a_filter_has_no_false_negatives_and_few_false_positives() {
 fn a_hash_index_finds_every_place_and_seldom_a_wrong_one() {
     let mut random = Random(4);
     let entries: Vec<_> = (1..30_000_u32).map(|place| (random.next(), place)).collect();
-    let built = HashIndex::build(&entries, 23);
+    let (hashes, places): (Vec<_>, Vec<_>) = entries.iter().copied().unzip();
+    let built = HashIndex::build(&hashes, &places, 23);
 
-    let index = HashIndex::decode(&built.encode(), 23).unwrap();
+    let index = HashIndex::decode(built.bytes(), 23).unwrap();
 
     assert!(entries.iter().all(|(hash, place)| index.candidates(*hash).any(|p| p == *place)));
     let wrong: usize = (0..100_000).map(|_| index.candidates(random.next()).count()).sum();
     assert!(wrong < 2_500, "{wrong} in 100000");
-    let bytes = built.encode().len();
+    let bytes = built.bytes().len();
     assert!(bytes <= entries.len() * 65 / 10, "{bytes} bytes");
 }
 
 #[test]
 fn equal_hashes_are_all_found_and_a_full_index_ends_the_search() {
-    let entries: Vec<_> = (1..100_u32).map(|place| (42, place)).collect();
-    let index = HashIndex::build(&entries, 20);
+    let (hashes, places): (Vec<_>, Vec<_>) = (1..100_u32).map(|place| (42, place)).unzip();
+    let index = HashIndex::build(&hashes, &places, 20);
 
     let mut found: Vec<_> = index.candidates(42).collect();
 
