@@ -190,3 +190,39 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
         (**self).entry()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_order_like_keys_wherever_they_tell() {
+        let long = |end: &str| format!("0123456789abcdef{end}").into_bytes();
+        let keys = [
+            b"".to_vec(),
+            b"\0".to_vec(),
+            b"a".to_vec(),
+            b"a\0".to_vec(),
+            b"a\0\0b".to_vec(),
+            b"0123456789abcde".to_vec(),
+            b"0123456789abcde\0".to_vec(),
+            b"0123456789abcde\0\0".to_vec(),
+            long(""),
+            long("\0"),
+            long("x"),
+            long("y"),
+            long("xx"),
+        ];
+        let rank = |key: &Vec<u8>| Rank { head: head_of(key), key_bytes: key.len(), number: 1 };
+        let mut untold = 0;
+        for a in &keys {
+            for b in &keys {
+                match rank(a).order_keys(&rank(b)) {
+                    Some(order) => assert_eq!(order, a.cmp(b), "{a:?} {b:?}"),
+                    None => untold += 1,
+                }
+            }
+        }
+        assert_eq!(untold, 17, "of keys that go on behind one head");
+    }
+}

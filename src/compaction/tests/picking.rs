@@ -127,6 +127,25 @@ fn a_level_above_the_last_goes_down_whole_if_that_is_wanted_and_rewrites_little(
 }
 
 #[test]
+fn of_a_level_above_the_last_as_much_goes_down_as_one_job_may_take() {
+    let version = version(vec![
+        section(5, 1, "a", "c", 100),
+        section(5, 2, "d", "p", 100),
+        section(6, 8, "b", "c", 600),
+        section(6, 9, "n", "x", 600),
+    ]);
+    let leftover = Some(Leftover { sections: 1, rewrites: 20, levels: true });
+    let options = PickOptions { leftover, ..options() };
+
+    let job = pick(&version, &Busy::default(), &options).unwrap();
+    assert_eq!((files(&job), job.reason()), (vec![1, 8], Reason::Reads));
+    let mut busy = Busy::default();
+    busy.start(&job);
+    let beside = pick(&version, &busy, &options).unwrap();
+    assert_eq!(files(&beside), [2, 9]);
+}
+
+#[test]
 fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
     let quiet = |sections, base_mib| {
         let added = vec![

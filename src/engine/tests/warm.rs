@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::machine::{BUFFER, Machine, get, put};
-use crate::base::KeyspaceId;
+use crate::base::{KeyspaceId, Level};
 use crate::engine::{Background, Db};
+use crate::version::Section;
 
 const KEYS: usize = 300;
 
@@ -45,4 +46,40 @@ fn what_was_just_written_is_in_memory_when_all_work_is_done() {
 #[test]
 fn a_cache_without_room_is_left_to_its_readers() {
     assert!(blocks_read(&settled(2 << 20)) > 0);
+}
+
+#[test]
+fn what_a_job_has_written_is_in_memory_before_it_is_installed_if_readers_came_meanwhile() {
+    let machine = Machine::threaded(64 << 20, 1 << 20);
+    let db = machine.open().unwrap();
+    let mut word = 1_u64;
+    for i in 0..KEYS {
+        let words = (0..60).map(|_| {
+            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            format!("{word:016x}")
+        });
+        let value: String = words.collect();
+        put(&db, &format!("key{i:04}"), &value, &BUFFER).unwrap();
+    }
+    db.flush().unwrap();
+    let levels = db.version();
+    let sections: Vec<_> = levels.keyspaces().iter().flat_map(|l| l.sections(Level(0))).collect();
+    let sections: Vec<Section> = sections.into_iter().cloned().collect();
+    assert!(!sections.is_empty());
+    // Workers have done what they do of their own accord, and it is gone again.
+    db.background(Background::WaitIdle, u64::MAX).unwrap();
+    let (cache, before) = (&db.env.cache, db.reads());
+    let capacity = cache.capacity();
+    cache.set_capacity(0);
+    cache.set_capacity(capacity);
+    let cached = || db.stat("cache_bytes").unwrap();
+    let cold = cached();
+
+    db.warm_before(&sections, before);
+    assert_eq!(cached(), cold, "nobody reads");
+    for _ in 0..100 {
+        assert_eq!(get(&db, "no such key"), None);
+    }
+    db.warm_before(&sections, before);
+    assert!(cached() > cold + 250_000, "{} of {cold}", cached());
 }
