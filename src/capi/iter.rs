@@ -319,7 +319,7 @@ impl IterObject {
                 return Ok(true);
             }
         }
-        self.step_in_general(dir)
+        self.step(dir)
     }
 
     #[inline(never)]

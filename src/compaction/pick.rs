@@ -204,31 +204,38 @@ impl Picker<'_> {
                 return None;
             }
             let from = Level(u8::try_from(level).ok()?);
-            let seeds = self.first_of(levels, from);
-            if seeds.is_empty() { None } else { self.down(levels, from, seeds, Reason::Reads) }
+            let mut rest = levels.sections(from);
+            while !rest.is_empty() {
+                let (seeds, met_bytes) = self.first_of(levels, from, rest);
+                if !seeds.is_empty() && bytes_of(seeds).saturating_mul(rewrites) >= met_bytes {
+                    return self.down(levels, from, seeds.to_vec(), Reason::Reads);
+                }
+                rest = &rest[seeds.len().max(1)..];
+            }
+            None
         })
     }
 
-    /// The first neighbours of a level that no job reads, as many as one may take down.
-    fn first_of(&self, levels: &Levels, level: Level) -> Vec<Section> {
-        let mut seeds: Vec<Section> = Vec::new();
-        let mut bytes = 0;
-        for section in levels.sections(level) {
-            if self.busy.holds(section) {
-                if seeds.is_empty() {
-                    continue;
-                }
+    /// The first of `sections`, neighbours of a level, that no job reads, as many as one job may take
+    /// down, and the bytes that they meet there. None if the very first is read.
+    fn first_of<'s>(
+        &self,
+        levels: &Levels,
+        level: Level,
+        sections: &'s [Section],
+    ) -> (&'s [Section], u64) {
+        let Some(first) = sections.first() else { return (sections, 0) };
+        let (mut count, mut bytes, mut met_bytes) = (0, 0, 0);
+        for section in sections.iter().take_while(|section| !self.busy.holds(section)) {
+            let ends = (&first.meta().smallest, &section.meta().largest);
+            let met = bytes_of(&levels.overlaps(Level(level.0 + 1), ends.0, ends.1));
+            bytes += section.meta().bytes;
+            if bytes + met > self.options.job_bytes_max && count > 0 {
                 break;
             }
-            let meta = section.meta();
-            let met = levels.overlaps(Level(level.0 + 1), &meta.smallest, &meta.largest);
-            bytes += meta.bytes + bytes_of(&met);
-            if bytes > self.options.job_bytes_max && !seeds.is_empty() {
-                break;
-            }
-            seeds.push(section.clone());
+            (count, met_bytes) = (count + 1, met);
         }
-        seeds
+        (&sections[..count], met_bytes)
     }
 
     /// Whether less than a quarter of the file is alive.

@@ -55,11 +55,12 @@ impl Db {
         if options.leftover.is_some() || waits_for_flush || !self.reads_paid(&self.version()) {
             return self.compact_some(&options);
         }
-        let did = self.compact_some(&PickOptions { leftover: Some(PAID), ..options });
-        if did {
-            self.spend_reads();
+        if self.leaves_no_thread() {
+            return false;
         }
-        did
+        // Spent also where nothing is worth it: it is looked for again when as much is paid again.
+        self.spend_reads();
+        self.compact_some(&PickOptions { leftover: Some(PAID), ..options })
     }
 
     /// As a worker, when nothing was written for a while: a compaction that is not due but makes

@@ -84,6 +84,11 @@ impl Db {
             let Ok(table) = section.table() else { return };
             let mut block = 0;
             while self.has_room() && self.is_live() {
+                // One thread does everything: writers must not wait for the end of this. A flush cannot
+                // be done inside a flush.
+                if self.env.options.threads == 1 && !self.jobs.flushing.is_locked() {
+                    while self.urgent_job() {}
+                }
                 self.between_entries();
                 let next = table.warm(section.meta().keyspace, block, SPARE_BYTES / 2);
                 let Some(next) = next else { break };

@@ -146,6 +146,20 @@ fn of_a_level_above_the_last_as_much_goes_down_as_one_job_may_take() {
 }
 
 #[test]
+fn a_part_of_a_level_that_would_rewrite_too_much_is_passed() {
+    let version = version(vec![
+        section(5, 1, "a", "y", 1),
+        section(5, 2, "za", "zb", 99),
+        section(6, 9, "a", "y", 1900),
+    ]);
+    let leftover = Some(Leftover { sections: 1, rewrites: 20, levels: true });
+    let options = PickOptions { leftover, ..options() };
+
+    let job = pick(&version, &Busy::default(), &options).unwrap();
+    assert_eq!(files(&job), [2]);
+}
+
+#[test]
 fn in_quiet_times_level_0_goes_down_if_that_rewrites_little() {
     let quiet = |sections, base_mib| {
         let added = vec![

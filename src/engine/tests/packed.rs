@@ -136,3 +136,26 @@ fn an_iterator_that_stands_nowhere_packs_nothing() {
     assert!(!iter.pack(&mut page).unwrap());
     assert_eq!((page.entries(), page.used()), (0, 0));
 }
+
+#[test]
+fn a_bound_of_the_highest_bytes_ends_a_page() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let high = |bytes: usize| vec![0xff; bytes];
+    let keys = [b"a".to_vec(), b"b".to_vec(), high(15), high(16), high(17), high(18)];
+    for key in &keys {
+        db.put(DEFAULT, key, b"value", &BUFFER).unwrap();
+    }
+    db.flush().unwrap();
+    for bound in [high(15), high(16), high(17), high(30)] {
+        let options = ReadOptions::default();
+        let mut iter = db.iter(DEFAULT, &options, None, Some(&bound)).unwrap();
+        let mut shown = Vec::new();
+        // From the first entry on: nothing is packed from nowhere.
+        assert!(iter.next().unwrap());
+        shown.push(iter.key().to_vec());
+        shown.extend(walk(&mut iter, Some(&mut Lot(7))).0.into_iter().map(|pair| pair.0));
+        let expected: Vec<_> = keys.iter().filter(|key| **key < bound).cloned().collect();
+        assert_eq!(shown, expected, "up to {bound:?}");
+    }
+}
