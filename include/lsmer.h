@@ -228,8 +228,8 @@
 
 /**
  * Wait until no flush or compaction is running or due, files that nobody reads any more are
- * removed, log space that is kept ready for writers is down to half a MiB, and new tables are in
- * the cache as far as that has room.
+ * removed, log space that is kept ready for writers is down to half a MiB, memory that is kept for
+ * them is given back, and new tables are in the cache as far as that has room.
  */
 #define LSM_BG_WAIT_IDLE 3u
 

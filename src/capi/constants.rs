@@ -78,8 +78,8 @@ pub const LSM_BG_PAUSE: u32 = 1u32;
 /// Undo LSM_BG_PAUSE.
 pub const LSM_BG_RESUME: u32 = 2u32;
 /// Wait until no flush or compaction is running or due, files that nobody reads any more are
-/// removed, log space that is kept ready for writers is down to half a MiB, and new tables are in
-/// the cache as far as that has room.
+/// removed, log space that is kept ready for writers is down to half a MiB, memory that is kept for
+/// them is given back, and new tables are in the cache as far as that has room.
 pub const LSM_BG_WAIT_IDLE: u32 = 3u32;
 
 /// Blocks are stored as they are.

@@ -40,7 +40,7 @@ pub(crate) struct PickOptions {
     pub(crate) leftover: Option<Leftover>,
 }
 
-/// What of level 0 is taken down though it is not due.
+/// What is taken down though it is not due: level 0, and perhaps the levels below it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Leftover {
     /// So many sections, or more.

@@ -216,12 +216,13 @@ impl Walk {
         let (mut at, mut offset) = (self.here.at + 1, self.here.spans.end());
         // The common case: the next entry is of the next key.
         if at < visited.count {
-            if let Some((spans, word)) = plain::next_put(&block, &self.here.spans) {
+            let next = plain::next_put(&block, &self.here.spans, u64::MAX, u64::MAX);
+            if let Some((spans, chunk)) = next {
                 block.prefetch_at(offset + AHEAD_BYTES, 2);
                 if at + NEAR == visited.count {
                     Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
                 }
-                self.here.key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), word);
+                self.here.key.set_chunk(block.bytes(spans.suffix_at, spans.value_at), chunk);
                 (self.here.at, self.here.spans, self.positioned) = (at, spans, true);
                 return Ok(());
             }

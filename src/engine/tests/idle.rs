@@ -42,6 +42,23 @@ fn unused_log_space_is_given_back_after_a_flush() {
 }
 
 #[test]
+fn memory_kept_for_writers_is_given_back_when_somebody_waited_for_idleness() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    for i in 0..300 {
+        put(&db, &format!("key{i:03}"), &format!("{i:0200}"), &BUFFER).unwrap();
+    }
+    db.flush().unwrap();
+    machine.settle();
+    assert!(db.env.memory.bytes() > 0, "generations that are gone left some");
+
+    wait_idle(&db);
+
+    assert_eq!(db.env.memory.bytes(), 0);
+    assert_eq!(scan(&db).len(), 300);
+}
+
+#[test]
 fn a_log_with_entries_stays_when_nobody_writes() {
     let machine = Machine::new();
     let db = machine.open().unwrap();

@@ -1,10 +1,11 @@
-//! Scans that pack entries, against scans step by step.
+//! Scans that pack entries, against scans step by step; and the cursors that they leave.
 
 use std::sync::Arc;
 
-use super::machine::{BUFFER, Machine, put};
+use super::machine::{BUFFER, Machine, put, scan};
 use crate::base::options::OpenOptions;
 use crate::base::{KeyspaceId, Packed};
+use crate::engine::spare::Sources;
 use crate::engine::{Db, Iter, ReadOptions, SeekHow};
 use crate::vfs::sim::SimFs;
 
@@ -158,4 +159,21 @@ fn a_bound_of_the_highest_bytes_ends_a_page() {
         let expected: Vec<_> = keys.iter().filter(|key| **key < bound).cloned().collect();
         assert_eq!(shown, expected, "up to {bound:?}");
     }
+}
+
+#[test]
+fn cursors_left_of_an_older_version_are_not_taken() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "a", "1", &BUFFER).unwrap();
+    db.flush().unwrap();
+    let old = db.version();
+    let left = Sources::open(Arc::clone(&old), DEFAULT).unwrap();
+    put(&db, "b", "2", &BUFFER).unwrap();
+    db.flush().unwrap();
+
+    // As by an iterator that closes while the version changes.
+    assert!(db.spare.leave(left, &old).is_none());
+
+    assert_eq!(scan(&db).len(), 2);
 }

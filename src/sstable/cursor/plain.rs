@@ -40,14 +40,8 @@ impl Walk {
             return false;
         }
         let (block, key) = (visited.block(), &mut self.here.key);
-        let Some((spans, chunk)) = block.put_at(old.end()) else { return false };
-        let word = word_of(spans.value_at - spans.suffix_at, chunk);
-        if spans.number >= below
-            || word >= self.plain.end
-            || is_version(&block, (&spans, word), &old)
-        {
-            return false;
-        }
+        let next = next_put(&block, &old, below, self.plain.end);
+        let Some((spans, chunk)) = next else { return false };
         block.prefetch_at(old.end() + AHEAD_BYTES, 2);
         if at + NEAR == visited.count {
             Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
@@ -70,15 +64,9 @@ impl Walk {
         let (block, prefix) = (visited.block(), visited.block().prefix());
         let (mut at, mut old) = (self.here.at, self.here.spans);
         while at + 1 < visited.count && !into.is_complete() {
-            let Some((spans, chunk)) = block.put_at(old.end()) else { break };
+            let next = next_put(&block, &old, below, self.plain.end);
+            let Some((spans, _)) = next else { break };
             let suffix = spans.value_at - spans.suffix_at;
-            let word = word_of(suffix, chunk);
-            if spans.number >= below
-                || word >= self.plain.end
-                || is_version(&block, (&spans, word), &old)
-            {
-                break;
-            }
             block.prefetch_at(old.end() + AHEAD_BYTES, 2);
             if at + 1 + NEAR == visited.count {
                 Self::expect(&mut self.ahead, section, visited.i + 1, self.keep);
@@ -94,16 +82,19 @@ impl Walk {
     }
 }
 
-/// The entry after `old`, and what its suffix begins with, if that is a put in the common form and of
-/// another key.
+/// The entry after `old`, and what its suffix begins with, if that is a put in the common form, numbered
+/// below `below`, of another key, and the word of its suffix is less than `end`.
 #[inline]
 pub(super) fn next_put<'b>(
     block: &Block<'b>,
     old: &Spans,
+    below: u64,
+    end: u64,
 ) -> Option<(Spans, &'b [u8; CHUNK_BYTES])> {
     let (spans, chunk) = block.put_at(old.end())?;
     let word = word_of(spans.value_at - spans.suffix_at, chunk);
-    (!is_version(block, (&spans, word), old)).then_some((spans, chunk))
+    let is_wanted = spans.number < below && word < end;
+    (is_wanted && !is_version(block, (&spans, word), old)).then_some((spans, chunk))
 }
 
 /// Whether the entry, whose suffix has this word, is a version of the key of `old`, the one before it.
