@@ -50,6 +50,8 @@ impl Db {
         self.wait_for_jobs();
         if !self.options.read_only {
             outcome = outcome.and(self.end_log());
+            self.abandon_flushes();
+            self.clear_shelf();
         }
         self.let_go();
         if let Err(error) = &outcome {

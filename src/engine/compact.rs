@@ -19,7 +19,7 @@ const QUIET: Leftover = Leftover { sections: 2, rewrites: 10, levels: false };
 const WAITED_FOR: Leftover = Leftover { sections: 1, ..QUIET };
 /// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a
 /// processor from both, and merges more at once later. Delays begin at 12.
-const LEVEL0_SECTIONS_BEHIND: usize = 10;
+const LEVEL0_SECTIONS_BEHIND: usize = 20;
 
 /// What [`Db::background`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -296,7 +296,7 @@ impl Db {
 
     /// No flush and no compaction runs.
     fn is_quiet(&self) -> bool {
-        self.compaction.lock().running.is_empty() && !self.jobs.flushing.is_locked()
+        self.compaction.lock().running.is_empty() && !self.flushes.is_busy()
     }
 
     /// None runs or is due.

@@ -10,11 +10,14 @@ use parking_lot::Mutex;
 
 use super::compact::CompactionState;
 use super::env::Env;
+use super::flush::Flushed;
+use super::flushes::Flushes;
 use super::generation::{Generation, Sealed};
 use super::health::Counters;
 use super::install::Catalogue;
 use super::keyspace::KeyspaceMap;
 use super::poison::Poison;
+use super::shelf::Shelf;
 use super::snapshot::Snapshots;
 use super::spare::Spare;
 use super::stall::Stall;
@@ -120,6 +123,8 @@ pub(crate) struct Db {
     pub(super) jobs: Jobs,
     pub(super) warming: Warming,
     pub(super) spare: Spare,
+    pub(super) shelf: Shelf,
+    pub(super) flushes: Flushes<Flushed>,
     pub(super) compaction: Mutex<CompactionState>,
     pub(super) stall: Stall,
     pub(super) counters: Counters,

@@ -1,7 +1,7 @@
-//! Flush: the oldest sealed generation becomes one level-0 table with a section per keyspace.
+//! Flush: a sealed generation becomes one level-0 table with a section per keyspace.
 //!
-//! 1. Write and sync the table, sync the directory.
-//! 2. One manifest edit names it and raises the floor past the generation.
+//! 1. Write and sync the table, sync the directory. Two may be at this at once (`flushes`).
+//! 2. Oldest first: one manifest edit names it and raises the floor past the generation.
 //! 3. Readers get a state without the generation; its log is removed.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::db::{Db, LogLevel};
 use super::generation::Sealed;
 use crate::base::meta::{SectionMeta, TableMeta};
 use crate::base::mutant::mutant;
-use crate::base::{Cursor, Level, Lsn, Result, filename};
+use crate::base::{Cursor, FileNumber, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, VersionEdit};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
@@ -21,6 +21,15 @@ use crate::version::Section;
 /// Entries, or bytes of table, between two looks at what writers need.
 const CHECK_ENTRIES: u64 = 256;
 const CHECK_BYTES: u64 = 512 << 10;
+
+/// A sealed generation whose entries are in a table that no version has yet.
+pub(super) struct Flushed {
+    source: Sealed,
+    /// None if all its keyspaces are gone.
+    table: Option<TableMeta>,
+    sections: Vec<Section>,
+    started_ns: u64,
+}
 
 impl Db {
     /// Moves everything that is visible now into tables, and returns when it is there.
@@ -33,20 +42,23 @@ impl Db {
         let target = self.visible();
         self.seal_active(target)?;
         while self.floor() < target {
-            let flushing = self.jobs.flushing.lock();
-            let did = self.flush_locked();
-            drop(flushing);
-            if !did? {
-                // The oldest has records that are not published yet.
-                self.wait_on(&self.visible_parking, None, || {
-                    self.advance(&epoch::pin());
-                    self.oldest_end().is_none_or(|end| self.visible() >= end)
-                        || self.poison.is_stuck()
-                })?;
+            if self.flush_oldest()? {
+                continue;
+            }
+            if self.flushes.is_busy() {
+                // Others are at it.
+                self.wait_on(&self.room_parking, None, || !self.flushes.is_busy())?;
                 self.poison.check()?;
-                if self.oldest_end().is_none() {
-                    break;
-                }
+                continue;
+            }
+            // The oldest has records that are not published yet.
+            self.wait_on(&self.visible_parking, None, || {
+                self.advance(&epoch::pin());
+                self.oldest_end().is_none_or(|end| self.visible() >= end) || self.poison.is_stuck()
+            })?;
+            self.poison.check()?;
+            if self.oldest_end().is_none() {
+                break;
             }
         }
         Ok(())
@@ -80,24 +92,18 @@ impl Db {
         self.state.load(&guard).sealed.last().map(Sealed::end)
     }
 
-    /// As a worker: flushes the oldest sealed generation, if nobody else does.
+    /// As a worker: flushes the oldest sealed generation that nobody else has begun with.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
-        let Some(_one) = self.jobs.flushing.try_lock() else { return Ok(false) };
-        self.flush_locked()
-    }
-
-    fn flush_locked(&self) -> Result<bool> {
-        let oldest = {
-            let guard = epoch::pin();
-            self.state.load(&guard).sealed.last().cloned()
-        };
-        let Some(oldest) = oldest else { return Ok(false) };
-        let end = oldest.end();
-        if self.visible() < end {
-            return Ok(false);
+        let claim = self.flushes.claim(|| self.whole_sealed(), || self.new_file_number());
+        let Some((end, source, number)) = claim else { return Ok(false) };
+        let outcome =
+            self.poison.check().and_then(|()| self.write_out_sealed(&source, end, number));
+        if outcome.is_err() {
+            self.flushes.give_up(end);
         }
-        self.poison.check()?;
-        match self.flush_one(&oldest, end) {
+        let outcome = outcome.and_then(|()| self.install_written());
+        self.room_parking.notify();
+        match outcome {
             Ok(()) => {
                 self.clear_background_error();
                 Ok(true)
@@ -109,24 +115,50 @@ impl Db {
         }
     }
 
-    fn flush_one(&self, oldest: &Sealed, end: Lsn) -> Result<()> {
-        let started = self.env.os.monotonic_ns();
+    /// Sealed generations all of whose records are visible, oldest first, with their ends.
+    fn whole_sealed(&self) -> Vec<(Lsn, Sealed)> {
+        let visible = self.visible();
+        let guard = epoch::pin();
+        let sealed = &self.state.load(&guard).sealed;
+        let ended = sealed.iter().rev().map(|sealed| (sealed.end(), sealed.clone()));
+        ended.take_while(|(end, _)| *end <= visible).collect()
+    }
+
+    /// Makes the table of a claimed generation, and brings it into the cache if it will be read.
+    fn write_out_sealed(&self, source: &Sealed, end: Lsn, number: FileNumber) -> Result<()> {
+        let started_ns = self.env.os.monotonic_ns();
         // Nobody stores into its log any more.
-        oldest.release_log();
+        source.release_log();
         let reads = self.reads();
-        let table = self.write_table(oldest, end)?;
-        let mut edit = VersionEdit { floor: Some(end), synced: Some(end), ..Default::default() };
+        let table = self.write_table(source, end, number)?;
         // Kept until they are installed, so that what was brought in stays.
         let mut sections = Vec::new();
         if let Some(table) = &table {
-            edit.added = level0(table);
             if let Ok(handle) = self.tables.handle(&table.file) {
                 let section = |meta: &SectionMeta| Section::new(handle.clone(), meta.clone());
                 sections.extend(table.sections.iter().map(section));
                 self.warm_before(&sections, reads);
             }
         }
-        if let Some(number) = oldest.log_number().filter(|_| mutant("log_removed_before_edit")) {
+        self.flushes.put(end, Flushed { source: source.clone(), table, sections, started_ns });
+        Ok(())
+    }
+
+    /// Installs what is complete, oldest first, unless somebody is at it: then he goes on with ours.
+    fn install_written(&self) -> Result<()> {
+        while let Some((end, flushed)) = self.flushes.begin(|| self.oldest_end()) {
+            let outcome = self.install_one(flushed, end);
+            self.flushes.end(end);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn install_one(&self, flushed: Flushed, end: Lsn) -> Result<()> {
+        let Flushed { source, table, sections, started_ns } = flushed;
+        let mut edit = VersionEdit { floor: Some(end), synced: Some(end), ..Default::default() };
+        edit.added = table.as_ref().map(level0).unwrap_or_default();
+        if let Some(number) = source.log_number().filter(|_| mutant("log_removed_before_edit")) {
             self.remove_file(&filename::log(number));
         }
         self.install(edit, Some(end))?;
@@ -134,15 +166,13 @@ impl Db {
         self.floor.fetch_max(end.0, Ordering::AcqRel);
         self.logged.fetch_max(end.0, Ordering::AcqRel);
         self.synced.fetch_max(end.0, Ordering::AcqRel);
-        if let Some(number) = oldest.log_number() {
-            self.remove_file(&filename::log(number));
-        }
+        self.retire_log(&source);
         let bytes = table.as_ref().map_or(0, |table| table.file.file_bytes);
         self.counters.flushes.add(1);
         self.counters.flush_bytes.add(bytes);
         self.log(LogLevel::Info, || {
-            let ms = (self.env.os.monotonic_ns() - started) / 1_000_000;
-            format!("flushed {} bytes of log to {bytes} bytes of table in {ms} ms", oldest.bytes())
+            let ms = (self.env.os.monotonic_ns() - started_ns) / 1_000_000;
+            format!("flushed {} bytes of log to {bytes} bytes of table in {ms} ms", source.bytes())
         });
         self.update_stall();
         self.env.rebalance();
@@ -153,8 +183,20 @@ impl Db {
         Ok(())
     }
 
+    /// Removes tables that were written and will never be installed: the database is closed.
+    pub(super) fn abandon_flushes(&self) {
+        for table in self.flushes.abandon().filter_map(|flushed| flushed.table) {
+            self.remove_file(&filename::table(table.file.number));
+        }
+    }
+
     /// Writes what the live keyspaces have in `source` below `end` as one durable table.
-    fn write_table(&self, source: &Sealed, end: Lsn) -> Result<Option<TableMeta>> {
+    fn write_table(
+        &self,
+        source: &Sealed,
+        end: Lsn,
+        number: FileNumber,
+    ) -> Result<Option<TableMeta>> {
         let (horizon, snapshots) = self.snapshots.positions(&self.visible);
         let mut keyspaces = source.keyspaces()?;
         keyspaces.retain(|id| self.keyspaces.options(*id).is_some());
@@ -162,7 +204,6 @@ impl Db {
             return Ok(None);
         }
         keyspaces.sort_unstable();
-        let number = self.new_file_number();
         let name = filename::table(number);
         let file = self.dir.create(&name)?;
         let written = (|| {

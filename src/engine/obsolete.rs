@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::db::{Db, LogLevel};
+use super::generation::Sealed;
 use crate::base::filename::{self, FileName};
 use crate::base::{FileNumber, Lsn, Result};
 use crate::vfs::Dir;
@@ -42,9 +43,36 @@ impl Db {
 }
 
 impl Db {
+    /// Keeps the log of what was flushed, durably, for a later generation, or removes it. One that is
+    /// not full or smaller than others will be was not made for writers who go on.
+    pub(super) fn retire_log(&self, flushed: &Sealed) {
+        let wanted = self.generation_bytes();
+        let full = match flushed {
+            Sealed::Generation(generation) if flushed.bytes() > wanted / 2 => {
+                generation.segment.as_ref().filter(|segment| segment.capacity() == wanted)
+            }
+            _ => None,
+        };
+        let gone = match full {
+            Some(segment) => self.shelf.keep(segment, flushed.bytes()),
+            None => flushed.log_number(),
+        };
+        if let Some(number) = gone {
+            self.remove_file(&filename::log(number));
+        }
+    }
+
+    /// Removes the logs that are kept for later generations: nobody writes.
+    pub(super) fn clear_shelf(&self) {
+        for number in self.shelf.clear() {
+            self.remove_file(&filename::log(number));
+        }
+    }
+
     /// Removes what nobody can read any more, now: but for readers that are still at it, no
     /// retired table is left when this returns.
     pub(super) fn remove_obsolete(&self) {
+        self.clear_shelf();
         for _ in 0..REMOVE_ROUNDS {
             // Versions that were replaced hold their tables until grace periods have passed.
             self.env.garbage.drain();

@@ -14,11 +14,13 @@ use super::check;
 use super::compact::CompactionState;
 use super::db::{Db, LogHook, LogLevel, OPEN, ReadState};
 use super::env::Env;
+use super::flushes::Flushes;
 use super::generation::{Generation, Sealed};
 use super::health::Counters;
 use super::install::Catalogue;
 use super::keyspace::{DEFAULT_NAME, Keyspace, KeyspaceMap};
 use super::poison::Poison;
+use super::shelf::Shelf;
 use super::snapshot::Snapshots;
 use super::spare::Spare;
 use super::stall::Stall;
@@ -185,6 +187,8 @@ impl Db {
             jobs: Jobs::new(),
             warming: Warming::default(),
             spare: Spare::default(),
+            shelf: Shelf::default(),
+            flushes: Flushes::new(),
             compaction: Mutex::new(CompactionState::default()),
             stall: Stall::new(),
             counters: Counters::default(),

@@ -28,7 +28,7 @@ const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Write buffers from this size on are filled
 pub(super) const PARTED_BYTES_MIN: u64 = 16 << 20;
 /// in so many parts.
-const PARTS: u64 = 2;
+const PARTS: u64 = 4;
 /// A database that has nothing to flush gets a generation so small even beyond the budget for write
 /// buffers, so that it is never starved by others that sit on theirs,
 const SMALL_CAPACITY: u64 = 64 << 10;
@@ -44,7 +44,7 @@ fn populate_bytes(capacity: u64) -> u64 {
 impl Db {
     /// Bytes of a full-grown generation: a large write buffer is filled in parts, so that the memory
     /// of one is free again while the next is filled.
-    fn generation_bytes(&self) -> u64 {
+    pub(super) fn generation_bytes(&self) -> u64 {
         let option = self.options.write_buffer_bytes;
         if option >= PARTED_BYTES_MIN { (option / PARTS) & !4095 } else { option }
     }
@@ -168,11 +168,7 @@ impl Db {
         let ahead = if whole { 0 } else { populate_bytes(capacity) };
         let ahead = (3 * ahead).min(capacity & !4095);
         memtable.populate(0, ahead);
-        let name = filename::log(spec.number);
-        let segment =
-            Segment::prepare(&*self.dir, spec, self.wants_mapped()).inspect_err(|_| {
-                let _ = self.dir.remove(&name);
-            })?;
+        let (segment, zeroed) = self.segment(spec)?;
         if let Some(map) = segment.map() {
             let ahead = if self.prefers_calls() { 0 } else { ahead };
             map.populate(0, SEGMENT_HEAD_BYTES + ahead);
@@ -180,7 +176,27 @@ impl Db {
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
         generation.touched.store(ahead, Ordering::Relaxed);
+        generation.zeroed.store(zeroed, Ordering::Relaxed);
         Ok(generation)
+    }
+
+    /// Makes a log, of one that is not needed any more if there is such a one, and says up to where
+    /// its space is initialised.
+    fn segment(&self, mut spec: SegmentSpec) -> Result<(Arc<Segment>, u64)> {
+        let mapped = self.wants_mapped();
+        if let Some(used) = self.shelf.take(spec.capacity) {
+            if spec.salt == used.salt {
+                spec.salt ^= 1;
+            }
+            match Segment::reuse(&*self.dir, used.number, spec, mapped) {
+                Ok(segment) => {
+                    // Its preparation wrote out all that it held.
+                    return Ok((segment, used.filled));
+                }
+                Err(error) => self.log(LogLevel::Warn, || format!("a log is made anew: {error}")),
+            }
+        }
+        Ok((Segment::prepare(&*self.dir, spec, mapped)?, 0))
     }
 
     /// Whether the log is written by calls at present, though it is mapped: the values are long.

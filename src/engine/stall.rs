@@ -11,8 +11,11 @@ use crate::mem::atomic::{AtomicU64, Ordering};
 use crate::mem::{Deadline, Parking, epoch};
 
 /// Level-0 sections of one keyspace at which delay begins, and at which it is full.
-const SECTIONS: (u64, u64) = (12, 40);
-/// Part of the write-buffer budget, in percent, at which delay begins; at 100 it is full.
+const SECTIONS: (u64, u64) = (24, 80);
+/// So many generations may wait for their flush without delay: two are written at once. More would
+/// be memory that is touched for the first time, which costs more than it spares.
+const GENERATIONS: u64 = 2;
+/// But not more than this part of the budget for write buffers, in percent; at 100 delay is full.
 const BUFFERS_PERCENT: u64 = 60;
 /// Bytes owed by compaction, as multiples of the write buffer.
 const OWED_BUFFERS: (u64, u64) = (64, 256);
@@ -116,9 +119,10 @@ impl Db {
         // Half of the buffers is always in use: the active generation and the prepared one.
         let unflushed = self.sealed_bytes();
         let room = buffers.saturating_sub(2 * buffer).max(buffer);
+        let begin = (GENERATIONS * self.generation_bytes()).min(room * BUFFERS_PERCENT / 100);
         let debt = part(sections, SECTIONS)
             .max(part(owed, (OWED_BUFFERS.0 * buffer, OWED_BUFFERS.1 * buffer)))
-            .max(part(unflushed, (room * BUFFERS_PERCENT / 100, room)));
+            .max(part(unflushed, (begin, room)));
         self.stall.debt.store(debt.min(FULL), Ordering::Relaxed);
     }
 

@@ -84,9 +84,9 @@ impl Db {
             let Ok(table) = section.table() else { return };
             let mut block = 0;
             while self.has_room() && self.is_live() {
-                // One thread does everything: writers must not wait for the end of this. A flush cannot
-                // be done inside a flush.
-                if self.env.options.threads == 1 && !self.jobs.flushing.is_locked() {
+                // One thread does everything: writers must not wait for the end of this. A flush is not
+                // done inside a flush.
+                if self.env.options.threads == 1 && !self.flushes.is_busy() {
                     while self.urgent_job() {}
                 }
                 self.between_entries();

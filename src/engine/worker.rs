@@ -37,8 +37,6 @@ struct Quiet {
 pub(super) struct Jobs {
     /// Held by whoever prepares a generation.
     pub(super) preparing: Mutex<()>,
-    /// Held by whoever flushes.
-    pub(super) flushing: Mutex<()>,
     freezing: Mutex<()>,
     /// A writer waits for a first generation. Set by writers, cleared by the preparer; relaxed,
     /// because the preparer looks again whenever it is woken.
@@ -86,7 +84,6 @@ impl Jobs {
     pub(super) fn new() -> Self {
         Self {
             preparing: Mutex::new(()),
-            flushing: Mutex::new(()),
             freezing: Mutex::new(()),
             wanted: AtomicBool::new(false),
             populate: AtomicBool::new(false),
@@ -300,6 +297,9 @@ impl Db {
             if quiet.marked {
                 let is_long = now >= quiet.since_ns + TRIM_NS;
                 drop(quiet);
+                if is_long {
+                    self.clear_shelf();
+                }
                 return is_long && self.may_try() && self.trim_due() && self.trim();
             }
             if now < quiet.since_ns + IDLE_NS {

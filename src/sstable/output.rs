@@ -20,7 +20,7 @@ use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer}
 const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
 /// the table on the disk. Beginning at once would make the disk's writes small.
-const WRITE_OUT_BYTES: u64 = 4 << 20;
+const WRITE_OUT_BYTES: u64 = 1 << 20;
 /// A compressed block must save one part in this many, or decoding it is not worth it.
 const SAVED_PART_MIN: usize = 16;
 

@@ -23,7 +23,7 @@ pub(crate) struct LevelSizes {
 }
 
 /// So many times `level0_sections` sections of level 0 are compacted however small they are.
-const FULL: usize = 2;
+const FULL: usize = 4;
 
 /// While the largest level has at most so many times `base_bytes`, level 0 goes there without a level
 /// between: up to here, one that holds `base_bytes` costs as much rewriting as it spares, and each

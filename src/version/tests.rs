@@ -362,8 +362,8 @@ fn level_0_is_due_when_it_has_sections_and_bytes_enough_or_very_many_sections() 
     let permille = |sections, bytes| sizes.level0_permille(Load { sections, bytes });
     assert_eq!(permille(3, 1000), 750);
     assert_eq!(permille(4, 100), 1000);
-    assert_eq!(permille(7, 99), 999);
-    assert_eq!(permille(8, 0), 2000);
+    assert_eq!(permille(15, 99), 999);
+    assert_eq!(permille(16, 0), 4000);
 }
 
 #[test]

@@ -45,39 +45,66 @@ impl Segment {
     /// After an error the file is removed again if that is possible; what stays is deleted at the
     /// next open, because nobody names it.
     pub(crate) fn prepare(dir: &dyn Dir, spec: SegmentSpec, mapped: bool) -> Result<Arc<Self>> {
-        assert!(spec.number.0 != 0 && spec.capacity % 8 == 0, "a segment's number and capacity");
         let name = filename::log(spec.number);
         let file = dir.create(&name)?;
-        match Self::fill_head(dir, &*file, &spec, mapped) {
-            Ok(map) => {
-                let prefers_calls = AtomicBool::new(false);
-                Ok(Arc::new(Self { spec, file, map, prefers_calls }))
-            }
-            Err(error) => {
-                // The first error is the one to report.
-                let _ = dir.remove(&name);
-                Err(error)
-            }
-        }
+        Self::with_head(dir, file, spec, (mapped, false)).inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = dir.remove(&name);
+        })
     }
 
-    fn fill_head(
+    /// The same with the file of the log numbered `old`, which has this capacity, is below the
+    /// floor, and into which nobody stores any more: it is renamed. What is behind the head stays
+    /// (L8): the caller says another salt than the old one's.
+    ///
+    /// After an error neither name is left, if that is possible.
+    pub(crate) fn reuse(
         dir: &dyn Dir,
-        file: &dyn File,
-        spec: &SegmentSpec,
+        old: FileNumber,
+        spec: SegmentSpec,
         mapped: bool,
-    ) -> Result<Option<Arc<dyn LogMap>>> {
+    ) -> Result<Arc<Self>> {
+        let (from, name) = (filename::log(old), filename::log(spec.number));
+        let reused = (|| {
+            dir.rename(&from, &name)?;
+            let file = dir.open(&name, true)?;
+            Self::with_head(dir, file, spec, (mapped, true))
+        })();
+        reused.inspect_err(|_| {
+            let _ = dir.remove(&name);
+            let _ = dir.remove(&from);
+        })
+    }
+
+    fn with_head(
+        dir: &dyn Dir,
+        file: Arc<dyn File>,
+        spec: SegmentSpec,
+        (mapped, was_used): (bool, bool),
+    ) -> Result<Arc<Self>> {
+        assert!(spec.number.0 != 0 && spec.capacity % 8 == 0, "a segment's number and capacity");
         let file_bytes = SEGMENT_HEAD_BYTES + spec.capacity;
+        // Nothing to do for one that was used.
         file.allocate(file_bytes)?;
-        file.write_at(&header::encode_copy(spec).repeat(2), 0)?;
-        file.sync()?;
+        file.write_at(&header::encode_copy(&spec).repeat(2), 0)?;
+        let map = if mapped { Some(file.map(file_bytes)?) } else { None };
+        match &map {
+            // What the file held before need not reach the disk.
+            Some(map) if was_used => map.sync(0, SEGMENT_HEAD_BYTES)?,
+            _ => file.sync()?,
+        }
         dir.sync()?;
-        if mapped { Ok(Some(file.map(file_bytes)?)) } else { Ok(None) }
+        Ok(Arc::new(Self { spec, file, map, prefers_calls: AtomicBool::new(false) }))
     }
 
     /// The number in the file's name.
     pub(crate) fn number(&self) -> FileNumber {
         self.spec.number
+    }
+
+    /// Bytes behind the head.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.spec.capacity
     }
 
     /// The seed of the records' checksums.

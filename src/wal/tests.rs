@@ -16,8 +16,8 @@ use crate::base::{Error, ErrorKind, FileNumber, KeyspaceId, Kind, Lsn, Result, f
 use crate::batch::{self, Op};
 use crate::manifest::testing::{MOUNT_ID, MemDir};
 use crate::record::{self, HEADER_BYTES, Header, RecordKind, Successor};
-use crate::vfs::Vfs;
 use crate::vfs::sim::{Effect, Fault, Repeat, SimFs};
+use crate::vfs::{Dir, Vfs};
 
 const BOOT: u128 = 0x00b0_0700;
 const OTHER_BOOT: u128 = 0x00b0_0701;
@@ -39,6 +39,8 @@ struct Written {
 struct TestLog {
     dir: MemDir,
     mapped: bool,
+    /// Whether further segments are made of files full of durable records that claim all there is.
+    reuses: bool,
     capacity: u64,
     segment: Arc<Segment>,
     older: Vec<Arc<Segment>>,
@@ -92,7 +94,24 @@ impl TestLog {
         let places = vec![(FileNumber(10), place)];
         let written = Vec::new();
         let older = Vec::new();
-        Self { dir, mapped, capacity, segment, older, places, tail: FLOOR, synced: Lsn(0), written }
+        let (tail, synced, reuses) = (FLOOR, Lsn(0), false);
+        Self { dir, mapped, reuses, capacity, segment, older, places, tail, synced, written }
+    }
+
+    /// The next segment, whose base may be `base`.
+    fn next_segment(&self, base: Lsn) -> Arc<Segment> {
+        let number = self.segment.number().0 + 1;
+        if !self.reuses {
+            return Segment::prepare(&self.dir, spec(number, self.capacity), self.mapped).unwrap();
+        }
+        let old = Segment::prepare(&self.dir, spec(1000 + number, self.capacity), false).unwrap();
+        for place in (0..self.capacity - 47).step_by(48) {
+            let mark = record::encode_mark(base.plus(place), old.salt());
+            old.write_at(place, &mark).unwrap();
+        }
+        old.sync(0, self.capacity).unwrap();
+        let spec = spec(number, self.capacity);
+        Segment::reuse(&self.dir, old.number(), spec, self.mapped).unwrap()
     }
 
     fn base(&self) -> Lsn {
@@ -152,10 +171,9 @@ impl TestLog {
 
     /// Seals; the next segment has no part 2 yet.
     fn seal_without_base(&mut self) -> &mut Self {
-        let next = self.segment.number().0 + 1;
-        let next = Segment::prepare(&self.dir, spec(next, self.capacity), self.mapped).unwrap();
-        let successor =
-            Successor { number: next.number(), base: self.tail.plus(record::SEAL_BYTES as u64) };
+        let base = self.tail.plus(record::SEAL_BYTES as u64);
+        let next = self.next_segment(base);
+        let successor = Successor { number: next.number(), base };
         let bytes = record::encode_seal(self.tail, successor, self.segment.salt());
         self.store_whole(&bytes);
         let place = Place { base: self.tail, predecessor: None, synced: Lsn(0) };
@@ -166,8 +184,7 @@ impl TestLog {
 
     /// Opens again after a clean end: the next log names the one before and its end, durably.
     fn reopen(&mut self) -> &mut Self {
-        let next = self.segment.number().0 + 1;
-        let segment = Segment::prepare(&self.dir, spec(next, self.capacity), self.mapped).unwrap();
+        let segment = self.next_segment(self.tail);
         let before = self.places.last().unwrap();
         let predecessor = Predecessor { number: before.0, base: before.1.base, end: self.tail };
         let place = Place { base: self.tail, predecessor: Some(predecessor), synced: self.tail };
@@ -311,6 +328,53 @@ fn what_was_logged_comes_back_over_several_segments() {
             let wanted: Vec<_> = log.places.iter().map(|(n, place)| (*n, place.base)).collect();
             assert_eq!(places, wanted);
             assert_eq!(replayed.outcome.obsolete, []);
+        }
+    }
+}
+
+#[test]
+fn what_a_file_held_in_an_earlier_use_is_not_replayed_and_proves_nothing() {
+    for mapped in BOTH_WAYS {
+        let mut log = TestLog::new(mapped);
+        log.reuses = true;
+        log.put(&["a"]).seal().put(&["b"]).seal();
+        assert!(logs_in(&log.dir).iter().all(|number| number.0 < 1000), "old names are gone");
+        let used = log.dir.bytes("000011.wal");
+        assert!(used[HEAD + 256..].iter().any(|&byte| byte != 0), "old bytes are there");
+
+        for (cut, wanted) in [(None, ["a", "b"].as_slice()), (Some(HEAD + 20), ["a"].as_slice())] {
+            if let Some(at) = cut {
+                flip(&log.dir, "000011.wal", at);
+            }
+            let replayed = replay_elsewhere(&log.dir).unwrap();
+            assert_eq!(replayed.keys, wanted);
+            assert!(replayed.outcome.cut.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_used_again_leaves_neither_name() {
+    let count = |reuse: &dyn Fn(&SimFs, &dyn Dir) -> u64| {
+        let fs = SimFs::new();
+        let dir = fs.open_dir(Path::new("/db"), true).unwrap();
+        drop(Segment::prepare(&*dir, spec(10, 1024), true).unwrap());
+        reuse(&fs, &*dir)
+    };
+    for mapped in BOTH_WAYS {
+        let calls = count(&|fs, dir| {
+            let before = fs.calls();
+            Segment::reuse(dir, FileNumber(10), spec(11, 1024), mapped).unwrap();
+            fs.calls() - before
+        });
+        assert!(calls >= 4);
+        for nth in 0..calls {
+            count(&|fs, dir| {
+                fs.arm(Fault::fail(fs.calls() + nth, libc::EIO));
+                assert!(Segment::reuse(dir, FileNumber(10), spec(11, 1024), mapped).is_err());
+                assert_eq!(dir.list().unwrap(), [], "call {nth}");
+                0
+            });
         }
     }
 }

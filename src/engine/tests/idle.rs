@@ -4,6 +4,7 @@ use super::machine::{BUFFER, Machine, SYNC, put, scan};
 use crate::base::KeyspaceId;
 use crate::base::filename::{self, FileName};
 use crate::engine::{Background, Db};
+use crate::vfs::sim::CallKind;
 
 /// What each file is, and its length.
 fn files(machine: &Machine) -> Vec<(FileName, u64)> {
@@ -85,4 +86,39 @@ fn a_wait_for_idleness_ends_when_replaced_tables_are_removed() {
     let is_table = |name: &FileName| matches!(name, FileName::Table(_));
     let tables = files(&machine).iter().filter(|(name, _)| is_table(name)).count() as u64;
     assert_eq!(tables, db.stat("tables").unwrap());
+}
+
+#[test]
+fn the_file_of_a_flushed_log_becomes_a_later_log_and_goes_when_nobody_writes() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let logs = || {
+        let named = files(&machine).into_iter();
+        let mut numbers: Vec<_> = named
+            .filter_map(|(name, _)| match name {
+                FileName::Log(number) => Some(number.0),
+                _ => None,
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    machine.fs.start_trace();
+    for i in 0..200 {
+        put(&db, &format!("key{i:03}"), &format!("{i:0200}"), &BUFFER).unwrap();
+        machine.settle();
+        seen.extend(logs());
+        assert!(logs().len() <= 3, "active, prepared, kept: {:?}", logs());
+    }
+    let calls = machine.fs.trace();
+    let created = calls.iter().filter(|call| call.kind == CallKind::Create);
+    let created = created.filter(|call| call.file.contains(".wal")).count();
+    assert!(seen.len() >= 10 && created <= 4, "{created} files for {seen:?}");
+
+    db.flush().unwrap();
+    wait_idle(&db);
+
+    assert!(bytes_of_logs(&machine) <= IDLE_BYTES);
+    assert_eq!(scan(&db).len(), 200);
 }

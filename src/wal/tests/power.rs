@@ -20,6 +20,7 @@ const ROOM: u64 = 48 + 3 * 80 + 64;
 
 fn history(random: &mut Random) -> TestLog {
     let mut log = TestLog::with_capacity(random.below(2) == 0, 1024 + 512 * random.below(4));
+    log.reuses = random.below(2) == 0;
     let syncs_one_in = [3, 8, 1000][usize::try_from(random.below(3)).unwrap()];
     for n in 0..random.below(40) {
         if log.tail.0 - log.base().0 + ROOM > log.capacity {

@@ -68,6 +68,11 @@ fn short_blocks() -> Step {
     Step::Options(0, options)
 }
 
+/// Puts of keys from `first` on, and all background work after each.
+fn worked(first: usize, count: usize) -> Vec<Step> {
+    puts(first, count).flat_map(|step| [step, Work]).collect()
+}
+
 /// Writes: single ones, batches, synced and unlogged ones, and more than one buffer.
 pub(super) fn writes() -> Vec<Scenario> {
     const V: Option<usize> = Some(VALUE_BYTES);
@@ -90,6 +95,15 @@ pub(super) fn writes() -> Vec<Scenario> {
             [dies([put(0), put_synced(1), put(2), put(3), Sync, put(4), put_synced(0), delete(1)])],
         ),
         scenario("rotation", [dies(puts(0, 34))]).shows(CallKind::Create, ".wal", 3),
+        scenario(
+            "logs used again",
+            [
+                dies(chain([worked(0, 60), vec![put_synced(1)], worked(2, 30)])),
+                loses_power(chain([worked(1, 45), vec![Sync], worked(0, 40), vec![put_synced(3)]])),
+                dies([put(0), delete(1), put_large(2, 900)]),
+            ],
+        )
+        .shows(CallKind::Rename, ".wal", 4),
         scenario(
             "rotation under sync",
             [dies(chain([
