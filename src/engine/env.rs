@@ -14,7 +14,7 @@ use super::db::Db;
 use crate::base::options::EnvOptions;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cache::BlockCache;
-use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::mem::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::mem::{Budget, Deadline, Garbage, Parking, Recycler};
 use crate::os::Os;
 use crate::os::real::RealOs;
@@ -41,8 +41,21 @@ pub(crate) struct Env {
     pub(super) memory: Arc<Recycler>,
     pub(super) options: EnvOptions,
     pub(super) throttle: Throttle,
+    /// Long jobs under way. Counted by workers, relaxed: a hint.
+    long_jobs: AtomicUsize,
+    /// How many there should be while writers go on undelayed.
+    long_jobs_beside: usize,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Counts a long job while it lives.
+pub(super) struct LongJob<'a>(&'a AtomicUsize);
+
+impl Drop for LongJob<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -79,6 +92,8 @@ impl Env {
         };
         Ok(Arc::new(Self {
             vfs,
+            long_jobs: AtomicUsize::new(0),
+            long_jobs_beside: os.processors().saturating_sub(1).max(1),
             os,
             cache: BlockCache::new(budget),
             buffers: Arc::new(Budget::new(budget / 2)),
@@ -125,6 +140,15 @@ impl Env {
     pub(super) fn wake_worker(&self) {
         self.shared.work.fetch_add(1, Ordering::Release);
         self.shared.parking.notify_one();
+    }
+
+    /// Leave for a worker to begin a long job. With `beside` somebody writes who is not delayed: then
+    /// not all processors are taken, or he would lose his for as long as the scheduler's ticks lie
+    /// apart, which is milliseconds.
+    pub(super) fn long_job(&self, beside: bool) -> Option<LongJob<'_>> {
+        let others = self.long_jobs.fetch_add(1, Ordering::Relaxed);
+        let job = LongJob(&self.long_jobs);
+        (!beside || others < self.long_jobs_beside).then_some(job)
     }
 
     /// Runs one pending job of any database, if there is one. For stepped environments.

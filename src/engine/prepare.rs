@@ -23,6 +23,8 @@ const GROWTH: u64 = 4;
 const POPULATE_BYTES: u64 = 2 << 20;
 /// Pages of the mapped log are let go so far behind what is visible: late stores come close.
 const RELEASE_BYTES: u64 = 256 << 10;
+/// Logs up to this size are let go as a whole: each time other processors are interrupted.
+const WHOLE_BYTES: u64 = 4 << 20;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Write buffers from this size on are filled
@@ -326,8 +328,10 @@ impl Db {
             if from < to && !segment.prefers_calls() {
                 map.populate(header + from, header + to);
             }
-            let behind = visible.0.saturating_sub(active.base().0);
-            map.release((header + behind).saturating_sub(RELEASE_BYTES));
+            if active.memtable.capacity_bytes() > WHOLE_BYTES {
+                let behind = visible.0.saturating_sub(active.base().0);
+                map.release((header + behind).saturating_sub(RELEASE_BYTES));
+            }
         }
         // Nobody stores there any more, however long they wait for their flush.
         sealed.iter().filter(|sealed| sealed.end() <= visible).for_each(Sealed::release_log);

@@ -123,7 +123,11 @@ impl Db {
         let debt = part(sections, SECTIONS)
             .max(part(owed, (OWED_BUFFERS.0 * buffer, OWED_BUFFERS.1 * buffer)))
             .max(part(unflushed, (begin, room)));
-        self.stall.debt.store(debt.min(FULL), Ordering::Relaxed);
+        let before = self.stall.debt.swap(debt.min(FULL), Ordering::Relaxed);
+        if before == 0 && debt > 0 {
+            // More of them may work now.
+            self.env.wake_workers();
+        }
     }
 
     /// Bytes of log that wait for their flush.

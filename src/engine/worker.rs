@@ -19,6 +19,9 @@ const IDLE_NS: u64 = 100_000_000;
 /// After a failure background work is tried again no sooner.
 const RETRY_NS: u64 = 200_000_000;
 
+/// Whether something is written is looked at no more often.
+const LOOK_NS: u64 = 5_000_000;
+
 /// It gives back what it holds for writers when nothing was written for so long.
 const TRIM_NS: u64 = 1_000_000_000;
 
@@ -31,6 +34,17 @@ struct Quiet {
     since_ns: u64,
     /// Whether the log has its idle mark.
     marked: bool,
+}
+
+/// Whether something is written: what workers saw last. All relaxed: hints.
+#[derive(Default)]
+struct Writes {
+    /// When somebody looked, in monotonic ns.
+    looked_ns: AtomicU64,
+    /// Where `visible` was.
+    visible: AtomicU64,
+    /// Whether it had moved since the look before.
+    moved: AtomicBool,
 }
 
 /// What runs, and what was asked for.
@@ -52,6 +66,7 @@ pub(super) struct Jobs {
     retry_at_ns: AtomicU64,
     /// Since when nothing is written, and what was done about it.
     quiet: Mutex<Quiet>,
+    writes: Writes,
     /// Held by whoever removes files.
     pub(super) removing: Mutex<()>,
     /// Where `visible` was when space was last given back, or that was tried. Written by whoever
@@ -91,6 +106,7 @@ impl Jobs {
             running: AtomicU64::new(0),
             retry_at_ns: AtomicU64::new(0),
             quiet: Mutex::default(),
+            writes: Writes::default(),
             removing: Mutex::new(()),
             trimmed: AtomicU64::new(0),
             small_next: AtomicBool::new(false),
@@ -165,10 +181,12 @@ impl Db {
     }
 
     fn run_one_job(&self) -> bool {
-        if self.urgent_job() {
+        if self.short_job() {
             return true;
         }
-        if self.freeze_job() || self.warm_job(false) {
+        let beside = self.is_written() && !self.are_writers_delayed();
+        let Some(_job) = self.env.long_job(beside) else { return false };
+        if self.flush_job() || self.freeze_job() || self.warm_job(false) {
             return true;
         }
         let may_work = self.may_try() && !self.jobs.is_paused();
@@ -183,18 +201,42 @@ impl Db {
 
     /// What writers wait for.
     pub(super) fn urgent_job(&self) -> bool {
-        if self.populate_job() {
-            return true;
-        }
-        if !self.may_try() || self.poison.check().is_err() {
-            return false;
-        }
-        if self.wants_generation() && self.attempt(self.prepare_next()) {
-            return true;
-        }
-        self.can_flush()
+        self.short_job() || self.flush_job()
+    }
+
+    fn short_job(&self) -> bool {
+        self.populate_job()
+            || (self.wants_generation()
+                && self.may_try()
+                && self.poison.check().is_ok()
+                && self.attempt(self.prepare_next()))
+    }
+
+    fn flush_job(&self) -> bool {
+        self.may_try()
+            && self.can_flush()
             && !self.env.has_larger_debt(self.sealed_bytes())
             && self.attempt(self.flush_oldest())
+    }
+
+    /// Whether writers wait for what background work does.
+    fn are_writers_delayed(&self) -> bool {
+        self.debt() > 0
+            || self.jobs.wanted.load(Ordering::Relaxed)
+            || self.jobs.idle_waiters.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether something was written lately.
+    fn is_written(&self) -> bool {
+        let now = self.env.os.monotonic_ns();
+        let writes = &self.jobs.writes;
+        if now >= writes.looked_ns.load(Ordering::Relaxed) + LOOK_NS {
+            let visible = self.visible().0;
+            let moved = writes.visible.swap(visible, Ordering::Relaxed) != visible;
+            writes.moved.store(moved, Ordering::Relaxed);
+            writes.looked_ns.store(now, Ordering::Relaxed);
+        }
+        writes.moved.load(Ordering::Relaxed)
     }
 
     /// What a long job does every few hundred entries: the little things that writers will wait for,
@@ -204,10 +246,7 @@ impl Db {
         if self.env.os.is_stepped() {
             return;
         }
-        self.populate_job();
-        if self.wants_generation() && self.may_try() && self.poison.check().is_ok() {
-            self.attempt(self.prepare_next());
-        }
+        while self.short_job() {}
     }
 
     fn wants_generation(&self) -> bool {

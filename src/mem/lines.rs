@@ -86,6 +86,8 @@ impl Lines {
         let bytes = count.saturating_mul(LINE_BYTES);
         let region = if bytes < LONG_BYTES { None } else { Region::new(round_up(bytes)).ok() };
         let base = if let Some(region) = &region {
+            // All of it is about to be written, in no order.
+            region.populate(0, bytes);
             NonNull::new(region.as_ptr().cast()).unwrap_or(NonNull::dangling())
         } else {
             let lines = vec![Line([0; LINE_BYTES]); count].into_boxed_slice();

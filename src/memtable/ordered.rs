@@ -156,14 +156,20 @@ impl OrderedIndex {
             let mut keys = Vec::new();
             let end = walk::collect(arena, base, seen, to, &mut keys);
             if keys.len() >= SORT_ENTRIES {
-                let mut all = list.below(base + seen as u64);
-                all.extend_from_slice(&keys);
-                // Two sorted parts at best.
-                all.sort();
-                let run = Arc::new(Run::of_sorted(all));
-                if self.fold(from, end, &run, guard) || keys.len() >= LIST_ENTRIES {
+                let fresh = keys.len();
+                let listed = list.below(base + seen as u64);
+                keys.sort_unstable();
+                if !listed.is_empty() {
+                    keys.extend_from_slice(&listed);
+                    // Two sorted parts.
+                    keys.sort();
+                }
+                let run = Arc::new(Run::of_sorted(keys));
+                if self.fold(from, end, &run, guard) || fresh >= LIST_ENTRIES {
                     return Some(Source::of_run(&run));
                 }
+                list.extend(&run.keys, end);
+                return Some(Source::of_list(list));
             }
             list.extend(&keys, end);
         }

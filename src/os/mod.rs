@@ -26,6 +26,8 @@ pub(crate) trait Os: Send + Sync {
     fn process_id(&self) -> u32;
     /// Runs `body` on a new thread. Never called when [`Os::is_stepped`].
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>>;
+    /// Processors that this process may use at once, at least 1.
+    fn processors(&self) -> usize;
     /// Whether background work runs only when somebody steps it: a waiter then runs pending jobs
     /// itself, and a wait that no job can end is `Busy`.
     fn is_stepped(&self) -> bool;

@@ -89,6 +89,10 @@ impl Os for RealOs {
         spawned.map_err(|cause| Error::io("start thread", Path::new(name), &cause))
     }
 
+    fn processors(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
     fn is_stepped(&self) -> bool {
         false
     }

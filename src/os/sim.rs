@@ -99,6 +99,10 @@ impl Os for SimOs {
         spawned.map_err(|cause| Error::io("start thread", std::path::Path::new(name), &cause))
     }
 
+    fn processors(&self) -> usize {
+        2
+    }
+
     fn is_stepped(&self) -> bool {
         self.is_stepped
     }

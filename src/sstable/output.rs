@@ -16,8 +16,8 @@ use crate::vfs::File;
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer};
 
-/// Bytes that are collected before they are written.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes that are collected before they are written: they stay in the processor's cache.
+const BUFFER_BYTES: usize = 256 << 10;
 /// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
 /// the table on the disk. Beginning at once would make the disk's writes small.
 const WRITE_OUT_BYTES: u64 = 1 << 20;
@@ -49,7 +49,7 @@ impl Output {
             file_id,
             written_bytes: 0,
             leaving_bytes: 0,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(BUFFER_BYTES),
             held: Vec::new(),
             held_bytes: 0,
             table: CompressTable::default(),

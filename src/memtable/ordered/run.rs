@@ -69,10 +69,9 @@ impl Keep<'_> {
     }
 }
 
-/// Takes entries in internal order and keeps those that somebody may need.
+/// Takes entries in internal order and tells which of them somebody may need.
 struct Sieve<'a> {
     keep: Keep<'a>,
-    keys: Vec<SortKey>,
     /// The entry that came before, kept or not.
     last: Option<SortKey>,
     /// The number of the latest put or delete of the same key as `last`, before `last`.
@@ -82,13 +81,12 @@ struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    fn new(keep: Keep<'a>, capacity: usize) -> Self {
-        let keys = Vec::with_capacity(capacity);
-        advise_huge(keys.as_ptr(), capacity * size_of::<SortKey>());
-        Self { keep, keys, last: None, hider: None, horizon: 0 }
+    fn new(keep: Keep<'a>) -> Self {
+        Self { keep, last: None, hider: None, horizon: 0 }
     }
 
-    fn push(&mut self, key: SortKey) {
+    /// Whether the next entry is kept.
+    fn keeps(&mut self, key: SortKey) -> bool {
         let last = self.last.replace(key).filter(|last| last.same_key(&key));
         if let Some(last) = last {
             if matches!(last.kind(), Some(Kind::Put | Kind::Delete)) {
@@ -97,45 +95,49 @@ impl<'a> Sieve<'a> {
             let hider = self.hider.filter(|newer| self.keep.hides(*newer, key.number()));
             if let (Some(newer), Some(Kind::Put)) = (hider, key.kind()) {
                 self.horizon = self.horizon.max(newer + 1);
-                return;
+                return false;
             }
         } else {
             self.hider = None;
         }
-        self.keys.push(key);
+        true
     }
 
-    /// The run of what was kept, from `linked` entries that came out of `sources`.
-    fn finish(mut self, linked: usize, sources: &[Arc<Run>]) -> Run {
-        self.keys.shrink_to_fit();
+    /// The run of `keys`, which were kept, from `linked` entries that came out of `sources`.
+    fn finish(self, mut keys: Vec<SortKey>, linked: usize, sources: &[Arc<Run>]) -> Run {
+        if keys.len() < keys.capacity() / 8 * 7 {
+            keys.shrink_to_fit();
+        }
         let horizon = sources.iter().map(|run| run.horizon).fold(self.horizon, u64::max);
         // A snapshot that is registered now was considered by all drops before; checked anyway.
         let is_exact = |at: &u64| sources.iter().all(|run| run.is_exact_at(*at));
         let snapshots = self.keep.snapshots.iter().copied().filter(is_exact).collect();
-        Run { linked, horizon, snapshots, ..Run::of_sorted(self.keys) }
+        Run { linked, horizon, snapshots, ..Run::of_sorted(keys) }
     }
 }
 
 impl Run {
     /// The run of the entries of a span, given in order.
-    pub(super) fn freeze(keys: Vec<SortKey>, keep: Keep<'_>) -> Self {
+    pub(super) fn freeze(mut keys: Vec<SortKey>, keep: Keep<'_>) -> Self {
         let linked = keys.len();
-        let mut sieve = Sieve::new(keep, linked);
-        for key in keys {
-            sieve.push(key);
-        }
-        sieve.finish(linked, &[])
+        let mut sieve = Sieve::new(keep);
+        keys.retain(|key| sieve.keeps(*key));
+        sieve.finish(keys, linked, &[])
     }
 
     /// One run of several, of rank `rank`.
     fn merge(sources: &[Arc<Run>], rank: u32, keep: Keep<'_>) -> Self {
         let count = sources.iter().map(|run| run.keys.len()).sum();
-        let mut sieve = Sieve::new(keep, count);
+        let mut keys = Vec::with_capacity(count);
+        advise_huge(keys.as_ptr(), count * size_of::<SortKey>());
+        let mut sieve = Sieve::new(keep);
         let mut rests: Vec<&[SortKey]> = sources.iter().map(|run| run.keys.as_slice()).collect();
         rests.retain(|rest| !rest.is_empty());
         while let Some(least) = least(&rests) {
             if let Some((first, rest)) = rests[least].split_first() {
-                sieve.push(*first);
+                if sieve.keeps(*first) {
+                    keys.push(*first);
+                }
                 rests[least] = rest;
             }
             if rests[least].is_empty() {
@@ -143,7 +145,7 @@ impl Run {
             }
         }
         let linked = sources.iter().map(|run| run.linked).sum();
-        Run { rank, ..sieve.finish(linked, sources) }
+        Run { rank, ..sieve.finish(keys, linked, sources) }
     }
 
     /// A run of keys that are sorted already, from which nothing was dropped.

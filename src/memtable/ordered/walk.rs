@@ -17,6 +17,7 @@ pub(super) fn collect(
     to: usize,
     keys: &mut Vec<SortKey>,
 ) -> usize {
+    keys.reserve(about(arena, from, to));
     let mut place = from;
     while place < to {
         let length = arena.mark(place) as usize;
@@ -35,6 +36,14 @@ pub(super) fn collect(
         place += length;
     }
     place
+}
+
+/// How many entries may begin in `[from, to)`, if all records are as long as the first: memory that is
+/// asked for at once is touched once.
+fn about(arena: &Arena, from: usize, to: usize) -> usize {
+    let length = arena.mark(from) as usize;
+    let bytes = to.min(arena.capacity()).saturating_sub(from);
+    if length == 0 { 0 } else { (bytes / length + 1) * arena.entries(from) as usize }
 }
 
 /// How many entries the published records have that begin at or behind `from`.
