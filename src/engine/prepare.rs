@@ -170,20 +170,20 @@ impl Db {
         let ahead = if whole { 0 } else { populate_bytes(capacity) };
         let ahead = (3 * ahead).min(capacity & !4095);
         memtable.populate(0, ahead);
-        let (segment, zeroed) = self.segment(spec)?;
-        if let Some(map) = segment.map() {
-            let ahead = if self.prefers_calls() { 0 } else { ahead };
+        let (segment, filled) = self.segment(spec)?;
+        if let Some(map) = segment.map().filter(|_| !self.prefers_calls()) {
             map.populate(0, SEGMENT_HEAD_BYTES + ahead);
         }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
         generation.touched.store(ahead, Ordering::Relaxed);
-        generation.zeroed.store(zeroed, Ordering::Relaxed);
+        // Whoever prepared a written log has written out all that the file held.
+        generation.zeroed.store(filled, Ordering::Relaxed);
         Ok(generation)
     }
 
     /// Makes a log, of one that is not needed any more if there is such a one, and says up to where
-    /// its space is initialised.
+    /// that one was filled.
     fn segment(&self, mut spec: SegmentSpec) -> Result<(Arc<Segment>, u64)> {
         let mapped = self.wants_mapped();
         if let Some(used) = self.shelf.take(spec.capacity) {
@@ -191,10 +191,7 @@ impl Db {
                 spec.salt ^= 1;
             }
             match Segment::reuse(&*self.dir, used.number, spec, mapped) {
-                Ok(segment) => {
-                    // Its preparation wrote out all that it held.
-                    return Ok((segment, used.filled));
-                }
+                Ok(segment) => return Ok((segment, used.filled)),
                 Err(error) => self.log(LogLevel::Warn, || format!("a log is made anew: {error}")),
             }
         }

@@ -41,9 +41,9 @@ pub(super) fn collect(
 /// How many entries may begin in `[from, to)`, if all records are as long as the first: memory that is
 /// asked for at once is touched once.
 fn about(arena: &Arena, from: usize, to: usize) -> usize {
-    let length = arena.mark(from) as usize;
     let bytes = to.min(arena.capacity()).saturating_sub(from);
-    if length == 0 { 0 } else { (bytes / length + 1) * arena.entries(from) as usize }
+    let records = bytes.checked_div(arena.mark(from) as usize);
+    records.map_or(0, |records| (records + 1) * arena.entries(from) as usize)
 }
 
 /// How many entries the published records have that begin at or behind `from`.
