@@ -19,8 +19,8 @@ use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer}
 /// Bytes that are collected before they are written: they stay in the processor's cache.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
-/// the table on the disk. Beginning at once would make the disk's writes small.
-const WRITE_OUT_BYTES: u64 = 1 << 20;
+/// the table on the disk. Less would make the disk's writes small.
+const WRITE_OUT_BYTES: u64 = 256 << 10;
 /// A compressed block must save one part in this many, or decoding it is not worth it.
 const SAVED_PART_MIN: usize = 16;
 
