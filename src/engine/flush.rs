@@ -116,7 +116,7 @@ impl Db {
     }
 
     /// Sealed generations all of whose records are visible, oldest first, with their ends.
-    fn whole_sealed(&self) -> Vec<(Lsn, Sealed)> {
+    pub(super) fn whole_sealed(&self) -> Vec<(Lsn, Sealed)> {
         let visible = self.visible();
         let guard = epoch::pin();
         let sealed = &self.state.load(&guard).sealed;

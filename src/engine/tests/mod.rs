@@ -5,6 +5,7 @@ mod budget;
 mod crash;
 mod damage;
 mod fault;
+mod flushes;
 mod history;
 mod idle;
 mod life;
