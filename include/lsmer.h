@@ -620,8 +620,8 @@ typedef struct lsm_open_opts {
      */
     uint32_t format;
     /**
-     * Bytes of one write buffer and its log file: 4096 to 1 GiB, and at most half of the
-     * environment's memory budget; 0: 64 MiB.
+     * Bytes of one write buffer: 4096 to 1 GiB, and at most half of the environment's memory budget;
+     * 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts.
      */
     uint64_t write_buffer_bytes;
     /**

@@ -62,7 +62,8 @@ pub(crate) struct OpenOptions {
     pub(crate) must_not_exist: bool,
     /// For writes that name no durability.
     pub(crate) durability: Durability,
-    /// Bytes of one generation: one log segment and one memtable. Default: 64 MiB.
+    /// Bytes that are collected before they become a table; from 16 MiB on in four parts. A part is a
+    /// generation: one log segment and one memtable. Default: 64 MiB.
     pub(crate) write_buffer_bytes: u64,
     /// Refuse writes when fewer bytes are free on the file system. Default: 0.
     pub(crate) low_space_bytes: u64,

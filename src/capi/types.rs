@@ -94,8 +94,8 @@ pub struct lsm_open_opts {
     pub durability: u32,
     /// Must be 0.
     pub format: u32,
-    /// Bytes of one write buffer and its log file: 4096 to 1 GiB, and at most half of the
-    /// environment's memory budget; 0: 64 MiB.
+    /// Bytes of one write buffer: 4096 to 1 GiB, and at most half of the environment's memory budget;
+    /// 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts.
     pub write_buffer_bytes: u64,
     /// Must be 0.
     pub feed_retain_bytes: u64,

@@ -24,6 +24,8 @@ use crate::version::{LevelSizes, Levels, Section, Version};
 /// Dead bytes that a file of level 0 may have before it counts as wasted: what is around and
 /// between sections is not dead.
 const WASTE_BYTES_MIN: u64 = 64 << 10;
+/// What is moved to a deeper level has this part of a full file: a flush makes about a fifth.
+const MOVED_PART: u64 = 8;
 
 /// How jobs are picked and cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +144,7 @@ impl Picker<'_> {
         let alone = self.live.get(&section.number()).is_some_and(|&(sections, _)| sections == 1);
         alone
             && dead <= WASTE_BYTES_MIN.max(file_bytes / 4)
-            && section.meta().bytes >= self.options.target_file_bytes / 4
+            && section.meta().bytes >= self.options.target_file_bytes / MOVED_PART
     }
 
     fn tombstones(&self) -> Option<Job> {

@@ -49,9 +49,10 @@ impl Db {
         self.wake_all();
         self.wait_for_jobs();
         if !self.options.read_only {
-            outcome = outcome.and(self.end_log());
             self.abandon_flushes();
+            // Before the directory is synced.
             self.clear_shelf();
+            outcome = outcome.and(self.end_log());
         }
         self.let_go();
         if let Err(error) = &outcome {

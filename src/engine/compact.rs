@@ -18,8 +18,8 @@ const QUIET: Leftover = Leftover { sections: 2, rewrites: 10, levels: false };
 /// What is compacted when somebody waits for the end of all work.
 const WAITED_FOR: Leftover = Leftover { sections: 1, ..QUIET };
 /// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a
-/// processor from both, and merges more at once later. Delays begin at 12.
-const LEVEL0_SECTIONS_BEHIND: usize = 20;
+/// processor from both, and merges more at once later. Four times as many in any case.
+const LEVEL0_SECTIONS_BEHIND: usize = 10;
 
 /// What [`Db::background`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,7 +282,8 @@ impl Db {
     fn wait_done(&self, timeout_ns: u64, done: impl Fn() -> bool) -> Result<()> {
         self.env.wake_workers();
         let until = self.deadline(timeout_ns);
-        let stop = || done() || self.background_error.lock().is_some() || !self.is_live();
+        let stop =
+            || done() || self.background_error.lock().is_some() || self.check_writable().is_err();
         // What was done for a moment may be undone at the next look: then wait on.
         while !done() {
             self.wait_on(&self.jobs.parking, until, stop)?;

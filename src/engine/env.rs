@@ -175,7 +175,14 @@ impl Env {
 
     /// Databases whose sealed generations are larger are flushed first.
     pub(super) fn has_larger_debt(&self, than: u64) -> bool {
-        self.shared.list().iter().any(|db| db.sealed_bytes() > than && db.can_flush())
+        let would_be_flushed =
+            |db: &Arc<Db>| db.can_flush() && db.may_try() && db.flushes.has_room();
+        self.shared.list().iter().any(|db| db.sealed_bytes() > than && would_be_flushed(db))
+    }
+
+    /// Whether writers of any database wait for what background work does.
+    pub(super) fn are_writers_delayed(&self) -> bool {
+        self.shared.list().iter().any(|db| db.are_writers_delayed())
     }
 }
 

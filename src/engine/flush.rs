@@ -2,12 +2,13 @@
 //!
 //! 1. Write and sync the table, sync the directory. Two may be at this at once (`flushes`).
 //! 2. Oldest first: one manifest edit names it and raises the floor past the generation.
-//! 3. Readers get a state without the generation; its log is removed.
+//! 3. Readers get a state without the generation; its log is kept for a later one, or removed.
 
 use std::sync::Arc;
 
 use super::db::{Db, LogLevel};
 use super::generation::Sealed;
+use super::worker::Running;
 use crate::base::meta::{SectionMeta, TableMeta};
 use crate::base::mutant::mutant;
 use crate::base::{Cursor, FileNumber, Level, Lsn, Result, filename};
@@ -46,9 +47,7 @@ impl Db {
                 continue;
             }
             if self.flushes.is_busy() {
-                // Others are at it.
-                self.wait_on(&self.room_parking, None, || !self.flushes.is_busy())?;
-                self.poison.check()?;
+                self.await_flushes(|| self.floor() >= target)?;
                 continue;
             }
             // The oldest has records that are not published yet.
@@ -58,10 +57,19 @@ impl Db {
             })?;
             self.poison.check()?;
             if self.oldest_end().is_none() {
-                break;
+                // Nothing is left that could be flushed, or all of it went with a close.
+                return self.check_writable();
             }
         }
         Ok(())
+    }
+
+    /// Waits while others write or install tables, until `done`.
+    fn await_flushes(&self, done: impl Fn() -> bool) -> Result<()> {
+        self.wait_on(&self.room_parking, None, || {
+            done() || !self.flushes.is_busy() || self.check_writable().is_err()
+        })?;
+        self.check_writable()
     }
 
     /// Seals the active generation if it holds anything below `target`.
@@ -81,6 +89,10 @@ impl Db {
             drop(guard);
             // A flush must not wait for room that only a flush can free.
             if !self.prepare_next()? && !self.has_next() && !self.flush_oldest()? {
+                if self.flushes.is_busy() {
+                    self.await_flushes(|| self.has_next())?;
+                    continue;
+                }
                 let options = super::commit::WriteOptions::default();
                 self.wait_for_next(active.log_number(), &options)?;
             }
@@ -92,8 +104,13 @@ impl Db {
         self.state.load(&guard).sealed.last().map(Sealed::end)
     }
 
-    /// As a worker: flushes the oldest sealed generation that nobody else has begun with.
+    /// Flushes the oldest sealed generation that nobody else has begun with.
+    ///
+    /// # Errors
+    /// `Closed` once a close has begun: it waits for whoever came before, and for nobody else.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
+        let _running = Running::new(&self.jobs);
+        self.check_open()?;
         let claim = self.flushes.claim(|| self.whole_sealed(), || self.new_file_number());
         let Some((end, source, number)) = claim else { return Ok(false) };
         let outcome =
@@ -103,16 +120,9 @@ impl Db {
         }
         let outcome = outcome.and_then(|()| self.install_written());
         self.room_parking.notify();
-        match outcome {
-            Ok(()) => {
-                self.clear_background_error();
-                Ok(true)
-            }
-            Err(error) => {
-                self.note_background_error(&error.clone().during("a flush failed"));
-                Err(error)
-            }
-        }
+        outcome.map(|()| true).inspect_err(|error| {
+            self.note_background_error(&error.clone().during("a flush failed"));
+        })
     }
 
     /// Sealed generations all of whose records are visible, oldest first, with their ends.
@@ -146,12 +156,15 @@ impl Db {
 
     /// Installs what is complete, oldest first, unless somebody is at it: then he goes on with ours.
     fn install_written(&self) -> Result<()> {
-        while let Some((end, flushed)) = self.flushes.begin(|| self.oldest_end()) {
-            let outcome = self.install_one(flushed, end);
-            self.flushes.end(end);
-            outcome?;
+        let (mut done, mut outcome) = (None, Ok(()));
+        while let Some((end, flushed)) = self.flushes.next(done, || self.oldest_end()) {
+            outcome = outcome.and(self.install_one(flushed, end));
+            done = Some(end);
         }
-        Ok(())
+        if done.is_some() && outcome.is_ok() {
+            self.clear_background_error();
+        }
+        outcome
     }
 
     fn install_one(&self, flushed: Flushed, end: Lsn) -> Result<()> {

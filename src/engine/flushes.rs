@@ -65,9 +65,17 @@ impl<T> Flushes<T> {
     }
 
     /// What is to be installed now: that of the oldest generation, if it is complete and nobody else
-    /// installs. The caller says when that is over by [`Flushes::end`], and asks again.
-    pub(super) fn begin(&self, oldest: impl FnOnce() -> Option<Lsn>) -> Option<(Lsn, T)> {
+    /// installs. Whoever got something asks again when that is over, well or not: `done`.
+    pub(super) fn next(
+        &self,
+        done: Option<Lsn>,
+        oldest: impl FnOnce() -> Option<Lsn>,
+    ) -> Option<(Lsn, T)> {
         let mut state = self.state.lock();
+        if done.is_some() {
+            state.installing = false;
+            state.claimed.retain(|claimed| Some(*claimed) != done);
+        }
         if state.installing {
             return None;
         }
@@ -77,22 +85,22 @@ impl<T> Flushes<T> {
         Some((end, written))
     }
 
-    /// The installation that was begun is over, well or not.
-    pub(super) fn end(&self, end: Lsn) {
-        let mut state = self.state.lock();
-        state.installing = false;
-        state.claimed.retain(|claimed| *claimed != end);
-    }
-
     /// Whether somebody writes or installs.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.state.lock();
         state.claimed.len() > state.written.len()
     }
 
-    /// Takes what is complete and will never be installed.
+    /// Whether one more could be claimed, if it is there.
+    pub(super) fn has_room(&self) -> bool {
+        self.state.lock().claimed.len() < CLAIMS_MAX
+    }
+
+    /// Takes what is complete and will never be installed. Nobody writes any more.
     pub(super) fn abandon(&self) -> impl Iterator<Item = T> {
-        std::mem::take(&mut self.state.lock().written).into_values()
+        let mut state = self.state.lock();
+        state.claimed.clear();
+        std::mem::take(&mut state.written).into_values()
     }
 }
 
@@ -121,13 +129,13 @@ mod tests {
         claim(&flushes, &[64, 128]);
         claim(&flushes, &[64, 128]);
         flushes.put(Lsn(128), "newer");
-        assert!(flushes.begin(|| Some(Lsn(64))).is_none());
+        assert!(flushes.next(None, || Some(Lsn(64))).is_none());
         flushes.put(Lsn(64), "older");
-        assert_eq!(flushes.begin(|| Some(Lsn(64))), Some((Lsn(64), "older")));
-        assert!(flushes.begin(|| Some(Lsn(128))).is_none(), "one installs at a time");
-        flushes.end(Lsn(64));
-        assert_eq!(flushes.begin(|| Some(Lsn(128))), Some((Lsn(128), "newer")));
-        flushes.end(Lsn(128));
+        assert_eq!(flushes.next(None, || Some(Lsn(64))), Some((Lsn(64), "older")));
+        assert!(flushes.next(None, || Some(Lsn(128))).is_none(), "one installs at a time");
+        assert_eq!(flushes.next(Some(Lsn(64)), || Some(Lsn(128))), Some((Lsn(128), "newer")));
+        assert!(flushes.is_busy());
+        assert!(flushes.next(Some(Lsn(128)), || None).is_none());
         assert!(!flushes.is_busy());
     }
 
@@ -140,6 +148,7 @@ mod tests {
         assert!(flushes.is_busy());
         flushes.give_up(Lsn(64));
         assert!(!flushes.is_busy());
+        assert!(flushes.has_room());
         assert_eq!(flushes.abandon().collect::<Vec<_>>(), ["newer"]);
     }
 }

@@ -48,7 +48,8 @@ impl Db {
     pub(super) fn retire_log(&self, flushed: &Sealed) {
         let wanted = self.generation_bytes();
         let full = match flushed {
-            Sealed::Generation(generation) if flushed.bytes() > wanted / 2 => {
+            // Elsewhere to write over what is there may take new space, which may be lacking.
+            Sealed::Generation(generation) if self.mapped_ok && flushed.bytes() > wanted / 2 => {
                 generation.segment.as_ref().filter(|segment| segment.capacity() == wanted)
             }
             _ => None,

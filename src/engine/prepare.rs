@@ -21,12 +21,12 @@ const GROWTH: u64 = 4;
 /// Pages are brought into memory this far ahead of the writers at most: a huge page, which a writer
 /// would need some 200 us to zero.
 const POPULATE_BYTES: u64 = 2 << 20;
+/// And at least this far.
+const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Pages of the mapped log are let go so far behind what is visible: late stores come close.
 const RELEASE_BYTES: u64 = 256 << 10;
 /// Logs up to this size are let go as a whole: each time other processors are interrupted.
 const WHOLE_BYTES: u64 = 4 << 20;
-/// And at least this far.
-const POPULATE_BYTES_MIN: u64 = 64 << 10;
 /// Write buffers from this size on are filled
 pub(super) const PARTED_BYTES_MIN: u64 = 16 << 20;
 /// in so many parts.

@@ -116,10 +116,11 @@ impl Db {
         drop(guard);
         let buffers = self.env.buffers.limit();
         let buffer = self.options.write_buffer_bytes;
-        // Half of the buffers is always in use: the active generation and the prepared one.
+        let generation = self.generation_bytes();
+        // The active generation and the prepared one are always in use.
         let unflushed = self.sealed_bytes();
-        let room = buffers.saturating_sub(2 * buffer).max(buffer);
-        let begin = (GENERATIONS * self.generation_bytes()).min(room * BUFFERS_PERCENT / 100);
+        let room = buffers.saturating_sub(2 * generation).max(buffer);
+        let begin = (GENERATIONS * generation).min(room * BUFFERS_PERCENT / 100);
         let debt = part(sections, SECTIONS)
             .max(part(owed, (OWED_BUFFERS.0 * buffer, OWED_BUFFERS.1 * buffer)))
             .max(part(unflushed, (begin, room)));

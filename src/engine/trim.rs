@@ -4,6 +4,7 @@
 //!    generation that has none gets a small one.
 //! 2. An active generation into which nothing was written is sealed like any other; the small one
 //!    follows it, and an ordinary flush removes its log.
+//! 3. Logs that were kept to be used again are removed.
 //!
 //! A prepared successor is only ever exchanged for another, with all its space allocated, so nothing
 //! changes for writers but that the first two generations are small; those behind them are as before.

@@ -3,7 +3,8 @@
 //! Order of urgency: pages for the mapped log, the next generation, flush, freezing, bringing new tables
 //! that readers wait for into the cache, compaction, removing files, bringing others in, and when the database has been
 //! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
-//! a time but compaction. A worker that finds nothing sleeps until somebody wakes it.
+//! a time but flush, of which there may be two, and compaction. While somebody writes who is not
+//! delayed, one processor is left to him: then fewer long jobs run at once. A worker that finds nothing sleeps until somebody wakes it.
 
 use parking_lot::Mutex;
 
@@ -144,10 +145,10 @@ impl Jobs {
 }
 
 /// Counts a job while it runs.
-struct Running<'a>(&'a Jobs);
+pub(super) struct Running<'a>(&'a Jobs);
 
 impl<'a> Running<'a> {
-    fn new(jobs: &'a Jobs) -> Self {
+    pub(super) fn new(jobs: &'a Jobs) -> Self {
         jobs.running.fetch_add(1, Ordering::SeqCst);
         Self(jobs)
     }
@@ -184,8 +185,8 @@ impl Db {
         if self.short_job() {
             return true;
         }
-        let beside = self.is_written() && !self.are_writers_delayed();
-        let Some(_job) = self.env.long_job(beside) else { return false };
+        let beside = self.is_written() && !self.env.are_writers_delayed();
+        let Some(_job) = self.env.long_job(beside) else { return self.obsolete_job() };
         if self.flush_job() || self.freeze_job() || self.warm_job(false) {
             return true;
         }
@@ -220,7 +221,7 @@ impl Db {
     }
 
     /// Whether writers wait for what background work does.
-    fn are_writers_delayed(&self) -> bool {
+    pub(super) fn are_writers_delayed(&self) -> bool {
         self.debt() > 0
             || self.jobs.wanted.load(Ordering::Relaxed)
             || self.jobs.idle_waiters.load(Ordering::Relaxed) > 0
@@ -309,7 +310,7 @@ impl Db {
         })
     }
 
-    fn may_try(&self) -> bool {
+    pub(super) fn may_try(&self) -> bool {
         let at = self.jobs.retry_at_ns.load(Ordering::Relaxed);
         at == 0 || self.env.os.monotonic_ns() >= at
     }

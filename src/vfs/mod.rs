@@ -140,8 +140,8 @@ pub(crate) trait File: Send + Sync {
     /// A failure is final: what was not durable before may be gone, and a later success says
     /// nothing about it.
     fn sync(&self) -> Result<()>;
-    /// Gives the file at least `bytes` bytes of length, backed by allocated space that reads as
-    /// zeros, so that writes into it cannot run out of space.
+    /// Gives the file at least `bytes` bytes of length, backed by allocated space, so that writes into
+    /// it cannot run out of space. What was not written reads as zeros.
     fn allocate(&self, bytes: u64) -> Result<()>;
     /// Maps the first `bytes` bytes (all allocated) for storing.
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>>;

@@ -190,7 +190,7 @@ impl Segment {
         map.sync(begin, SEGMENT_HEAD_BYTES + to)
     }
 
-    /// Writes zeros to the places `[from, to)` of a written segment, which hold nothing yet, so
+    /// Writes zeros to the places `[from, to)` of a written segment, which hold no record yet, so
     /// that a later sync finds the space initialised. Not durable before a [`Segment::sync`].
     pub(crate) fn zero_ahead(&self, from: u64, to: u64) -> Result<()> {
         let mut at = from;

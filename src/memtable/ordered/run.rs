@@ -104,10 +104,7 @@ impl<'a> Sieve<'a> {
     }
 
     /// The run of `keys`, which were kept, from `linked` entries that came out of `sources`.
-    fn finish(self, mut keys: Vec<SortKey>, linked: usize, sources: &[Arc<Run>]) -> Run {
-        if keys.len() < keys.capacity() / 8 * 7 {
-            keys.shrink_to_fit();
-        }
+    fn finish(self, keys: Vec<SortKey>, linked: usize, sources: &[Arc<Run>]) -> Run {
         let horizon = sources.iter().map(|run| run.horizon).fold(self.horizon, u64::max);
         // A snapshot that is registered now was considered by all drops before; checked anyway.
         let is_exact = |at: &u64| sources.iter().all(|run| run.is_exact_at(*at));
@@ -149,7 +146,10 @@ impl Run {
     }
 
     /// A run of keys that are sorted already, from which nothing was dropped.
-    pub(super) fn of_sorted(keys: Vec<SortKey>) -> Self {
+    pub(super) fn of_sorted(mut keys: Vec<SortKey>) -> Self {
+        if keys.len() < keys.capacity() / 8 * 7 {
+            keys.shrink_to_fit();
+        }
         let linked = keys.len();
         let samples = keys.iter().step_by(SAMPLE).map(SortKey::spot).collect();
         Self { keys, rank: 0, linked, samples, horizon: 0, snapshots: Vec::new() }
