@@ -141,8 +141,8 @@ pub(super) fn create_boxed<T: Object>(object: Box<T>) -> Result<*mut T::Handle> 
     #[cfg(not(loom))]
     hazard::barrier::prepare();
     let object = Box::into_raw(object);
-    let owner = if T::BIASED { with_record(Record::id) } else { 0 };
-    match SLAB.insert(T::KIND, object.cast(), queue(), owner) {
+    let made = with_record(|mine| SLAB.insert(T::KIND, object.cast(), mine, T::BIASED));
+    match made {
         Ok(handle) => {
             let address = usize::try_from(handle).map_err(|_| Error::closed())?;
             Ok(std::ptr::without_provenance_mut(address))
@@ -165,13 +165,17 @@ pub(super) fn release<T: Object>(handle: *mut T::Handle) {
     if slab::kind_of(word) != T::KIND {
         return;
     }
-    if let Some(closing) = with_record(|mine| SLAB.close(word, mine)) {
+    let close = |mine: &Record| {
+        let closing = SLAB.close(word, mine)?;
         if T::SHARED {
             closing.wait_for_users();
         }
+        Some(closing.finish(mine))
+    };
+    if let Some(object) = with_record(close) {
         // SAFETY: the kind in the handle says that `create::<T>` boxed this object, and closing
         // made it ours.
-        drop(unsafe { Box::from_raw(closing.finish(queue()).cast::<T>()) });
+        drop(unsafe { Box::from_raw(object.cast::<T>()) });
     }
 }
 
@@ -199,7 +203,7 @@ pub(super) fn close_db(
     let closed = close(open);
     closing.wait_for_users();
     // SAFETY: as above; nobody uses the object any more, and closing made it ours.
-    drop(unsafe { Box::from_raw(closing.finish(queue()).cast::<DbObject>()) });
+    drop(unsafe { Box::from_raw(with_record(|mine| closing.finish(mine)).cast::<DbObject>()) });
     closed
 }
 
@@ -219,16 +223,6 @@ fn with_record<R>(body: impl FnOnce(&'static Record) -> R) -> R {
 #[inline]
 fn word_of<T>(handle: *const T) -> u64 {
     handle.addr() as u64
-}
-
-/// The queue of freed slots that this thread prefers.
-fn queue() -> usize {
-    thread_local! {
-        static MARK: u8 = const { 0 };
-    }
-    // Thread-locals of threads lie far apart; any spread will do.
-    let at = MARK.with(|mark| std::ptr::from_ref(mark).addr());
-    (at >> 12) ^ (at >> 20)
 }
 
 /// Why a lookup failed.

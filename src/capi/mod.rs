@@ -34,6 +34,7 @@ mod hook;
 mod options;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
+mod shelf;
 mod slab;
 mod status;
 
