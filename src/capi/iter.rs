@@ -1,7 +1,6 @@
 //! Cursors over a keyspace, and scans that need no cursor.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
 use super::bytes::{self, Buffer, Out};
 use super::constants::{
@@ -13,7 +12,7 @@ use super::handle::{self, Call, DbObject, IterObject};
 use super::options;
 use super::types::{lsm_db, lsm_error, lsm_iter, lsm_ks, lsm_rc, lsm_read_opts, lsm_slice};
 use crate::base::{Error, Packed, Result};
-use crate::engine::SeekHow;
+use crate::engine::{Iter, SeekHow};
 
 /// Opens a cursor over the keys in [lo, hi) as they are now, or at o->snap. It stands nowhere yet.
 /// A NULL bound is none; with LSM_R_PREFIX lo is a prefix and hi NULL. `ks` and `o` may be NULL.
@@ -255,9 +254,8 @@ unsafe fn open(
         return Err(Error::invalid("with LSM_R_PREFIX hi must be NULL"));
     }
     let end = if is_prefix { prefix_end(lo.unwrap_or(&[])) } else { None };
-    let cursor = db.open.engine.iter(ks, &options, lo, end.as_deref().or(hi))?;
-    let db = Arc::clone(&db.open);
-    Ok(IterObject { cursor, ahead: None, broken: false, db })
+    let cursor = Iter::open(db.open.leases.mine(), ks, &options, lo, end.as_deref().or(hi))?;
+    Ok(IterObject { cursor, ahead: None, broken: false })
 }
 
 /// The first key after every key with this prefix; none when nothing is.

@@ -67,10 +67,10 @@ impl<C: Cursor> MergeCursor<C> {
         }
     }
 
-    /// Adds `cursors`; unpositioned then.
-    pub(crate) fn add(&mut self, cursors: Vec<C>) {
+    /// Adds a cursor; unpositioned then.
+    pub(crate) fn add(&mut self, cursor: C) {
         self.unposition();
-        self.sources.extend(cursors);
+        self.sources.push(cursor);
     }
 
     /// Keeps the first `count` cursors, and does `each` to them; unpositioned then.
