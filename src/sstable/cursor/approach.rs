@@ -26,7 +26,9 @@ impl Walk {
         self.approach = match (stage, self.approach) {
             (0, _) => {
                 self.positioned = false;
-                Approach::Window(section.index.window(key))
+                let window = section.index.window(key);
+                section.expect_slots(window.from);
+                Approach::Window(window)
             }
             (1, Approach::Window(window)) => {
                 let i = section.index.seek_in(window, key, number);
@@ -35,6 +37,7 @@ impl Walk {
             }
             (2, Approach::Block(i)) => {
                 if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
+                    section.expect_ends(i);
                     self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
                     if let Some((_, pin)) = &self.ahead {
                         Block::prefetch_search(pin, section.spots.is_none());
