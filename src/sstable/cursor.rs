@@ -8,6 +8,7 @@
 //! lines ahead, and once it has crossed from block to block, the beginning of the next block.
 
 mod approach;
+#[allow(clippy::inline_always, reason = "else each step passes what it found by memory")]
 mod plain;
 
 use std::sync::Arc;

@@ -75,7 +75,6 @@ impl Walk {
             let block = self.visited.as_ref().map(Visited::block);
             let found = block.and_then(|block| {
                 let at = block.lower_bound(key, number)?;
-                block.prefetch_entry(at, 8);
                 Some((at, block.count() - at))
             });
             if let Some((at, left)) = found {

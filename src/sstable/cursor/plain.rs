@@ -84,7 +84,7 @@ impl Walk {
 
 /// The entry after `old`, and what its suffix begins with, if that is a put in the common form, numbered
 /// below `below`, of another key, and the word of its suffix is less than `end`.
-#[inline]
+#[inline(always)]
 pub(super) fn next_put<'b>(
     block: &Block<'b>,
     old: &Spans,
