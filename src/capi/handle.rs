@@ -346,7 +346,7 @@ impl Call {
     /// Takes an exclusive object for the length of the call. A call takes one.
     ///
     /// Errors: as for [`Call::db`]; `Invalid` when another thread is using it.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the slab gives the object to one call at a time")]
     pub(super) fn take<T: Object>(&self, handle: *const T::Handle) -> Result<&mut T> {
         debug_assert!(!T::SHARED && self.taken.get() == 0 && self.place.get().is_none());
@@ -367,7 +367,7 @@ impl Call {
     }
 
     /// Takes a cursor whose database is open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cursor(&self, handle: *const lsm_iter) -> Result<&mut IterObject> {
         let iter = self.take::<IterObject>(handle)?;
         let db = iter.cursor.db();

@@ -132,6 +132,17 @@ impl Record {
     /// announced it, which is still under way: calls of a thread nest, so it is in an earlier word.
     #[inline]
     pub(super) fn announce_alone(&self, handle: u64) -> Option<&AtomicU64> {
+        let first = &self.words[0];
+        if first.load(Ordering::Relaxed) == 0 {
+            first.store(handle, Ordering::Relaxed);
+            barrier::light();
+            return Some(first);
+        }
+        self.announce_nested(handle)
+    }
+
+    #[cold]
+    fn announce_nested(&self, handle: u64) -> Option<&AtomicU64> {
         for word in &self.words {
             let held = word.load(Ordering::Relaxed);
             if held == 0 {

@@ -105,7 +105,7 @@ pub unsafe extern "C" fn lsm_iter_next(
 ) -> lsm_rc {
     let body = |call: &Call| {
         let it = call.cursor(it)?;
-        let found = it.step(LSM_DIR_FORWARD)?;
+        let found = it.step_easily()? || it.step_in_general(LSM_DIR_FORWARD)?;
         // SAFETY: the caller passes NULL or writable pointers.
         Ok(unsafe { show(it, found, k, v) })
     };
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn lsm_iter_prev(
 ) -> lsm_rc {
     let body = |call: &Call| {
         let it = call.cursor(it)?;
-        let found = it.step(LSM_DIR_REVERSE)?;
+        let found = it.step_in_general(LSM_DIR_REVERSE)?;
         // SAFETY: the caller passes NULL or writable pointers.
         Ok(unsafe { show(it, found, k, v) })
     };
@@ -289,15 +289,11 @@ impl IterObject {
         Ok(found)
     }
 
-    /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
-    /// reached but [`fill`] had no room for comes first, or is undone.
+    /// The short way of [`Self::step_in_general`] forward; false if it is not to be had, and nothing
+    /// has happened.
     #[inline]
-    fn step(&mut self, dir: i32) -> Result<bool> {
-        let is_easy = dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken;
-        if is_easy && self.cursor.next_plain()? {
-            return Ok(true);
-        }
-        self.step_in_general(dir)
+    fn step_easily(&mut self) -> Result<bool> {
+        Ok(self.ahead.is_none() && !self.broken && self.cursor.next_plain()?)
     }
 
     /// Goes on to the next entry that is to be packed, and packs those before it as far as that is
@@ -317,9 +313,14 @@ impl IterObject {
                 return Ok(true);
             }
         }
-        self.step(dir)
+        if dir == LSM_DIR_FORWARD && self.step_easily()? {
+            return Ok(true);
+        }
+        self.step_in_general(dir)
     }
 
+    /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
+    /// reached but [`fill`] had no room for comes first, or is undone.
     #[inline(never)]
     fn step_in_general(&mut self, dir: i32) -> Result<bool> {
         if self.broken {

@@ -250,7 +250,7 @@ impl Slab {
 
     /// Takes a live handle for this caller alone, whose record is `mine`. `None` when it is not
     /// live or is in use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take<'a>(&self, handle: u64, mine: &'a Record) -> Option<Taken<'a>> {
         if handle & PHASE_BITS != LIVE {
             return None;
@@ -272,6 +272,7 @@ impl Slab {
         self.take_by_swap(slot, handle)
     }
 
+    #[inline(never)]
     fn take_by_swap<'a>(&self, slot: &Slot, handle: u64) -> Option<Taken<'a>> {
         if !self.revoke(slot, handle) {
             return None;

@@ -460,4 +460,9 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     fn entry(&self) -> Option<Entry<'_>> {
         self.sources.get(self.leader?)?.entry()
     }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        self.sources.get(self.leader?)?.pair()
+    }
 }

@@ -103,9 +103,7 @@ impl<C: Cursor> VisibleCursor<C> {
     #[inline]
     pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
         match self.place {
-            Place::Inner | Place::Newest => {
-                self.inner.entry().map(|entry| (entry.key, entry.value))
-            }
+            Place::Inner | Place::Newest => self.inner.pair(),
             Place::Saved => Some((&self.key, &self.value)),
             _ => None,
         }

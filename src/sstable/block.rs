@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 4;
 /// Where places and heads of a page of entries of 100 bytes lie.
 const TAIL_BYTES: usize = 256;
 /// Where a walk begins so many lines are asked for.
-const WALK_LINES: usize = 8;
+const WALK_LINES: usize = 12;
 /// Places beyond this do not fit a u16.
 pub(super) const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
 
@@ -202,10 +202,10 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Begins to bring the first entries of `bytes`, a block, into the cache.
+    /// Begins to bring the first lines of `bytes`, a block, into the cache.
     #[inline]
-    pub(super) fn prefetch_begin(bytes: &[u8]) {
-        for line in 0..4 {
+    pub(super) fn prefetch_begin(bytes: &[u8], lines: usize) {
+        for line in 0..lines {
             prefetch(bytes.as_ptr().wrapping_add(line * 64));
         }
     }

@@ -250,4 +250,9 @@ impl Cursor for LevelCursor {
     fn entry(&self) -> Option<Entry<'_>> {
         self.here.as_ref()?.1.entry()
     }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        self.here.as_ref()?.1.pair()
+    }
 }
