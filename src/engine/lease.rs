@@ -42,7 +42,7 @@ fn lease(db: &Arc<Db>) -> Lease {
     Arc::new(CachePadded::new(Arc::clone(db)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 impl Db {
     /// See [`super::Iter::open`].
     pub(crate) fn iter(
