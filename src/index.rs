@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::base::limits::{WRITE_BUFFER_BYTES_MAX, WRITE_BUFFER_BYTES_MIN};
 use crate::base::options::{EnvOptions, KeyspaceOptions, OpenOptions};
 use crate::base::{Error, ErrorKind, KeyspaceId, Lsn, Result};
-use crate::engine::{Db, Env, ReadOptions, WriteOptions};
+use crate::engine::{Db, Env, Leases, ReadOptions, WriteOptions};
 use crate::mem::fork;
 use crate::os::Os;
 use crate::os::real::RealOs;
@@ -76,6 +76,8 @@ pub struct LsmIndex {
 
 struct Parts {
     db: Arc<Db>,
+    /// What scans hold of it.
+    leases: Leases,
     ticker: Option<Ticker>,
 }
 
@@ -135,7 +137,8 @@ impl LsmIndex {
             None => None,
             Some(secs) => Some(Ticker::start(Arc::clone(&db), &os, secs)?),
         };
-        Ok(Self { parts: Some(Parts { db, ticker }), generation })
+        let leases = Leases::new(&db);
+        Ok(Self { parts: Some(Parts { db, leases, ticker }), generation })
     }
 
     /// Gives `key` the value `value`, in place of the one that it may have.
@@ -214,7 +217,7 @@ impl LsmIndex {
     /// `Corrupt` or `Io` when a table cannot be opened. The items' errors are the same kinds, and
     /// `Invalid` for a key that is not UTF-8, as only the C interface can have written.
     pub fn try_range(&self, keys: impl RangeBounds<String>) -> Result<TryRange<'_>> {
-        TryRange::open(self.db()?, keys.start_bound(), keys.end_bound())
+        TryRange::open(&self.parts()?.leases, keys.start_bound(), keys.end_bound())
     }
 
     /// Moves everything written so far into tables, and returns when it is there, durable.
@@ -266,10 +269,14 @@ impl LsmIndex {
     }
 
     fn db(&self) -> Result<&Arc<Db>> {
+        self.parts().map(|parts| &parts.db)
+    }
+
+    fn parts(&self) -> Result<&Parts> {
         if fork::generation() != self.generation {
             return Err(Error::new(ErrorKind::Forked, "the index was opened before a fork"));
         }
-        self.parts.as_ref().map(|parts| &parts.db).ok_or_else(Error::closed)
+        self.parts.as_ref().ok_or_else(Error::closed)
     }
 
     fn end(&mut self) -> Result<()> {
@@ -279,7 +286,7 @@ impl LsmIndex {
             std::mem::forget(parts);
             return Err(Error::new(ErrorKind::Forked, "the index was opened before a fork"));
         }
-        let Parts { db, ticker } = parts;
+        let Parts { db, ticker, .. } = parts;
         if let Some(ticker) = &ticker {
             ticker.stop();
         }

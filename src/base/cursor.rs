@@ -126,6 +126,11 @@ pub(crate) trait Cursor: Send {
     ///
     /// The bytes stay where they are until the cursor moves or is dropped.
     fn entry(&self) -> Option<Entry<'_>>;
+    /// Key and value of [`Self::entry`].
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        self.entry().map(|entry| (entry.key, entry.value))
+    }
 }
 
 /// From a version of `key` to the first entry of the next key: a few steps, then a seek.
@@ -188,6 +193,10 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn entry(&self) -> Option<Entry<'_>> {
         (**self).entry()
+    }
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        (**self).pair()
     }
 }
 

@@ -19,4 +19,4 @@ pub(crate) mod part;
 pub(crate) use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub(crate) use key::{Entry, FileNumber, KeyspaceId, Kind, Level, Lsn};
-pub(crate) use packed::Packed;
+pub(crate) use packed::{Packed, Stem};

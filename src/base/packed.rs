@@ -3,6 +3,26 @@
 
 use super::coding::u32_of;
 
+/// A prefix up to this length is copied at once, with zeros behind it, which the rest covers.
+const STEM_BYTES: usize = 16;
+
+/// What the keys of some entries begin with.
+pub(crate) struct Stem<'a> {
+    prefix: &'a [u8],
+    /// The same with zeros behind it, if it is that short.
+    chunk: Option<[u8; STEM_BYTES]>,
+}
+
+impl<'a> Stem<'a> {
+    /// Keys begin with `prefix`.
+    pub(crate) fn new(prefix: &'a [u8]) -> Self {
+        let mut chunk = [0; STEM_BYTES];
+        let room = chunk.get_mut(..prefix.len());
+        let is_short = room.map(|room| room.copy_from_slice(prefix)).is_some();
+        Self { prefix, chunk: is_short.then_some(chunk) }
+    }
+}
+
 /// Room for entries, and what is packed there.
 pub(crate) struct Packed<'a> {
     room: &'a mut [u8],
@@ -33,6 +53,11 @@ impl<'a> Packed<'a> {
         self.entries >= self.max
     }
 
+    /// How many more are wanted.
+    pub(crate) fn left(&self) -> usize {
+        self.max.saturating_sub(self.entries)
+    }
+
     /// Packs an entry, if there is room for it.
     pub(crate) fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
         let Some(place) = self.place(key.len(), value.len()) else { return false };
@@ -42,22 +67,26 @@ impl<'a> Packed<'a> {
         true
     }
 
-    /// Packs an entry whose key is `prefix` and the first `suffix` bytes of `rest`, and whose value
+    /// Packs an entry whose key is the stem and the first `suffix` bytes of `rest`, and whose value
     /// is the others, if there is room for it.
     #[inline]
-    pub(crate) fn push_parts(&mut self, prefix: &[u8], rest: &[u8], suffix: usize) -> bool {
-        let value = rest.len().saturating_sub(suffix);
-        let Some(place) = self.place(prefix.len() + suffix, value) else { return false };
-        let (prefix_at, rest_at) = place.split_at_mut(prefix.len());
-        prefix_at.copy_from_slice(prefix);
-        rest_at.copy_from_slice(rest);
+    pub(crate) fn push_parts(&mut self, stem: &Stem<'_>, rest: &[u8], suffix: usize) -> bool {
+        let (prefix, value) = (stem.prefix.len(), rest.len().saturating_sub(suffix));
+        let Some(place) = self.place(prefix + suffix, value) else { return false };
+        if let (Some(chunk), Some(first)) = (&stem.chunk, place.first_chunk_mut()) {
+            *first = *chunk;
+        } else {
+            place[..prefix].copy_from_slice(stem.prefix);
+        }
+        place[prefix..].copy_from_slice(rest);
         true
     }
 
     /// Where key and value of the next entry go, one behind the other, unless there is no room.
     #[inline]
     fn place(&mut self, key: usize, value: usize) -> Option<&mut [u8]> {
-        let end = self.used.checked_add(8)?.checked_add(key)?.checked_add(value)?;
+        // What lies in memory is far shorter than numbers reach.
+        let end = self.used + 8 + key + value;
         let place = self.room.get_mut(self.used..end)?;
         self.used = end;
         self.entries += 1;
@@ -80,7 +109,8 @@ mod tests {
             assert!(!whole.is_complete());
             assert!(whole.push(key, value));
             let (prefix, suffix) = key.split_at(key.len().min(3));
-            assert!(parts.push_parts(prefix, &[suffix, value].concat(), suffix.len()));
+            let rest = [suffix, value].concat();
+            assert!(parts.push_parts(&Stem::new(prefix), &rest, suffix.len()));
         }
         assert!(whole.is_complete() && parts.is_complete());
         assert_eq!((whole.used(), whole.entries()), (24 + 13, 3));
@@ -95,7 +125,7 @@ mod tests {
         let mut packed = Packed::new(&mut room, 9);
         assert!(packed.push(b"k", b"v"));
         assert!(!packed.push(b"k", b"vv"));
-        assert!(!packed.push_parts(b"", b"kvv", 1));
+        assert!(!packed.push_parts(&Stem::new(b""), b"kvv", 1));
         assert_eq!((packed.used(), packed.entries()), (10, 1));
         assert!(packed.push(b"k", b"w"));
         assert_eq!(room, *b"\x01\0\0\0\x01\0\0\0kv\x01\0\0\0\x01\0\0\0kw");

@@ -199,13 +199,16 @@ pub(super) unsafe fn bytes_at(header: NonNull<Header>) -> *const [u8] {
     ptr::slice_from_raw_parts(start, len as usize)
 }
 
-/// Begins to bring what lies at byte `at` of a block into the processor's cache: an entry of about
-/// a hundred bytes. Only a guess where the block does not lie in a frame.
+/// Lines of an entry of about a hundred bytes.
+pub(super) const ENTRY_LINES: usize = 3;
+
+/// Begins to bring `lines` lines from byte `at` of a block on into the processor's cache. Only a guess
+/// where the block does not lie in a frame.
 #[inline]
-pub(super) fn prefetch_entry(block: NonNull<Header>, at: usize) {
-    let entry = block.as_ptr().cast::<u8>().wrapping_add(HEADER_BYTES + at);
-    for line in 0..3 {
-        prefetch(entry.wrapping_add(64 * line));
+pub(super) fn prefetch_at(block: NonNull<Header>, at: usize, lines: usize) {
+    let begin = block.as_ptr().cast::<u8>().wrapping_add(HEADER_BYTES + at);
+    for line in 0..lines {
+        prefetch(begin.wrapping_add(64 * line));
     }
 }
 

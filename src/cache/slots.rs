@@ -19,7 +19,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::BlockCache;
-use super::bytes::{Bytes, Draft, Header, bytes_at, prefetch_entry};
+use super::bytes::{Bytes, Draft, ENTRY_LINES, Header, bytes_at, prefetch_at};
 pub(crate) use super::pin::Pin;
 use super::pin::set_home;
 use crate::base::Result;
@@ -207,7 +207,7 @@ impl Slots {
     pub(crate) fn peek<'g>(&'g self, i: usize, at: usize, _guard: &'g Guard) -> Option<&'g [u8]> {
         let slot = self.slot(i)?;
         let block = slot.block()?;
-        prefetch_entry(block, at);
+        prefetch_at(block, at, ENTRY_LINES);
         slot.touch();
         self.cache.hits.add();
         // SAFETY: found under the guard and in slots that are borrowed as long as the bytes, so
@@ -232,9 +232,15 @@ impl Slots {
     /// processor's cache, if the block is resident.
     #[inline]
     pub(crate) fn prefetch_block(&self, i: usize, at: usize) {
+        self.prefetch_parts(i, at, ENTRY_LINES);
+    }
+
+    /// The same, but that `lines` lines come from byte `at` on.
+    #[inline]
+    pub(crate) fn prefetch_parts(&self, i: usize, at: usize, lines: usize) {
         if let Some(block) = self.slot(i).and_then(Slot::block) {
             prefetch(block.as_ptr());
-            prefetch_entry(block, at);
+            prefetch_at(block, at, lines);
         }
     }
 

@@ -120,9 +120,9 @@ fn environment(call: &Call, handle: *mut lsm_env) -> Result<Arc<Env>> {
     call.with(handle, |object: &EnvObject| Ok(Arc::clone(&object.env)))
 }
 
-/// Every child holds the database; the handle does once.
+/// `Busy` if all children must be closed and are not.
 fn refuse_children(open: &Arc<OpenDb>, strict: bool) -> Result<()> {
-    let children = Arc::strong_count(open) - 1;
+    let children = open.children();
     if strict && children != 0 {
         let text = format!("{children} handles of this database are open; close them first");
         return Err(Error::new(ErrorKind::Busy, text).with_detail(children as u64));

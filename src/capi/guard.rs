@@ -64,8 +64,8 @@ fn panicked(call: &Call, payload: Box<dyn Any + Send>) -> Error {
     // Neither what the payload does when dropped nor a second bug may leave this frame.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(open) = call.database() {
-            open.engine.poison(error.clone());
+        if let Some(db) = call.database() {
+            db.poison(error.clone());
         }
     }));
     error

@@ -9,14 +9,13 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::hazard::{self, Mine, Record};
 use super::hook::Hook;
 use super::slab::{self, Slab};
 use super::types::{lsm_batch, lsm_db, lsm_env, lsm_iter, lsm_ks, lsm_pin, lsm_snapshot};
 use crate::base::{Error, ErrorKind, KeyspaceId, Result};
-use crate::engine::{Db, Env, Iter, Pinned, Snapshot};
+use crate::engine::{Db, Env, Iter, Leases, Pinned, Snapshot};
 use crate::mem::atomic::AtomicU64;
 use crate::mem::fork;
 
@@ -47,9 +46,9 @@ pub(super) struct EnvObject {
 /// An open database and what its children need of it.
 pub(super) struct OpenDb {
     pub(super) engine: Arc<Db>,
+    /// What cursors hold in place of this: they come and go fast, and would meet on its count.
+    pub(super) leases: Leases,
     pub(super) hook: Option<Arc<Hook>>,
-    /// Set (release) once by the closer before the engine closes; read (acquire) by children.
-    closed: AtomicBool,
 }
 
 /// The handle's share of a database. Children hold further ones.
@@ -69,14 +68,13 @@ pub(super) struct SnapshotObject {
     pub(super) db: Arc<OpenDb>,
 }
 
-/// A cursor. The engine's part is dropped before the database.
+/// A cursor.
 pub(super) struct IterObject {
     pub(super) cursor: Iter,
     /// Direction in which the cursor stands one entry ahead of what the caller has seen.
     pub(super) ahead: Option<i32>,
     /// Whether the last move failed: only a seek helps.
     pub(super) broken: bool,
-    pub(super) db: Arc<OpenDb>,
 }
 
 /// A value held in place. The engine's part is dropped before the database.
@@ -116,18 +114,20 @@ objects! {
 impl OpenDb {
     /// A database that the engine has just opened.
     pub(super) fn new(engine: Arc<Db>, hook: Option<Arc<Hook>>) -> Self {
-        Self { engine, hook, closed: AtomicBool::new(false) }
+        let leases = Leases::new(&engine);
+        Self { engine, leases, hook }
+    }
+
+    /// Children that are open.
+    pub(super) fn children(self: &Arc<Self>) -> usize {
+        // Cursors hold a lease, every other child this, and the handle does once.
+        Arc::strong_count(self) - 1 + self.leases.held()
     }
 
     /// `Closed` once the database was closed: asked by every call on a child.
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
-    }
-
-    /// Makes every child answer `Closed` from now on.
-    pub(super) fn set_closed(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.engine.check_children()
     }
 }
 
@@ -141,8 +141,8 @@ pub(super) fn create_boxed<T: Object>(object: Box<T>) -> Result<*mut T::Handle> 
     #[cfg(not(loom))]
     hazard::barrier::prepare();
     let object = Box::into_raw(object);
-    let owner = if T::BIASED { with_record(Record::id) } else { 0 };
-    match SLAB.insert(T::KIND, object.cast(), queue(), owner) {
+    let made = with_record(|mine| SLAB.insert(T::KIND, object.cast(), mine, T::BIASED));
+    match made {
         Ok(handle) => {
             let address = usize::try_from(handle).map_err(|_| Error::closed())?;
             Ok(std::ptr::without_provenance_mut(address))
@@ -165,13 +165,17 @@ pub(super) fn release<T: Object>(handle: *mut T::Handle) {
     if slab::kind_of(word) != T::KIND {
         return;
     }
-    if let Some(closing) = with_record(|mine| SLAB.close(word, mine)) {
+    let close = |mine: &Record| {
+        let closing = SLAB.close(word, mine)?;
         if T::SHARED {
             closing.wait_for_users();
         }
+        Some(closing.finish(mine))
+    };
+    if let Some(object) = with_record(close) {
         // SAFETY: the kind in the handle says that `create::<T>` boxed this object, and closing
         // made it ours.
-        drop(unsafe { Box::from_raw(closing.finish(queue()).cast::<T>()) });
+        drop(unsafe { Box::from_raw(object.cast::<T>()) });
     }
 }
 
@@ -195,11 +199,11 @@ pub(super) fn close_db(
     };
     // SAFETY: `Call::db` has checked the kind; the object is valid until `finish`.
     let open = unsafe { &(*closing.object().cast::<DbObject>()).open };
-    open.set_closed();
+    open.engine.leave_children();
     let closed = close(open);
     closing.wait_for_users();
     // SAFETY: as above; nobody uses the object any more, and closing made it ours.
-    drop(unsafe { Box::from_raw(closing.finish(queue()).cast::<DbObject>()) });
+    drop(unsafe { Box::from_raw(with_record(|mine| closing.finish(mine)).cast::<DbObject>()) });
     closed
 }
 
@@ -219,16 +223,6 @@ fn with_record<R>(body: impl FnOnce(&'static Record) -> R) -> R {
 #[inline]
 fn word_of<T>(handle: *const T) -> u64 {
     handle.addr() as u64
-}
-
-/// The queue of freed slots that this thread prefers.
-fn queue() -> usize {
-    thread_local! {
-        static MARK: u8 = const { 0 };
-    }
-    // Thread-locals of threads lie far apart; any spread will do.
-    let at = MARK.with(|mark| std::ptr::from_ref(mark).addr());
-    (at >> 12) ^ (at >> 20)
 }
 
 /// Why a lookup failed.
@@ -270,7 +264,7 @@ pub(super) struct Call {
     /// The exclusive handle to put back at the end, or 0.
     taken: Cell<u64>,
     /// The database to stop if the call panics; kept alive by the announced or taken handle.
-    database: Cell<Option<*const OpenDb>>,
+    database: Cell<Option<*const Db>>,
 }
 
 impl Call {
@@ -292,8 +286,8 @@ impl Call {
     }
 
     /// The database to stop if the call panics, if one was looked up.
-    pub(super) fn database(&self) -> Option<&OpenDb> {
-        // SAFETY: set by `db` and `iter` to what their handle keeps alive until `self` drops.
+    pub(super) fn database(&self) -> Option<&Db> {
+        // SAFETY: set by `db` and `cursor` to what their handle keeps alive until `self` drops.
         self.database.get().map(|db| unsafe { &*db })
     }
 
@@ -305,7 +299,7 @@ impl Call {
         let object = self.announce::<DbObject>(word_of(handle))?;
         // SAFETY: announced until `self` drops (rule 1).
         let object = unsafe { &*object };
-        self.database.set(Some(Arc::as_ptr(&object.open)));
+        self.database.set(Some(Arc::as_ptr(&object.open.engine)));
         Ok(object)
     }
 
@@ -352,7 +346,7 @@ impl Call {
     /// Takes an exclusive object for the length of the call. A call takes one.
     ///
     /// Errors: as for [`Call::db`]; `Invalid` when another thread is using it.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the slab gives the object to one call at a time")]
     pub(super) fn take<T: Object>(&self, handle: *const T::Handle) -> Result<&mut T> {
         debug_assert!(!T::SHARED && self.taken.get() == 0 && self.place.get().is_none());
@@ -373,11 +367,12 @@ impl Call {
     }
 
     /// Takes a cursor whose database is open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cursor(&self, handle: *const lsm_iter) -> Result<&mut IterObject> {
         let iter = self.take::<IterObject>(handle)?;
-        iter.db.check_open()?;
-        self.database.set(Some(Arc::as_ptr(&iter.db)));
+        let db = iter.cursor.db();
+        db.check_children()?;
+        self.database.set(Some(Arc::as_ptr(db)));
         Ok(iter)
     }
 

@@ -15,6 +15,7 @@
 use std::cell::Cell;
 use std::ptr;
 
+use super::shelf::Shelf;
 use crate::mem::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Announcements that one record can hold at once. A call needs one; calls nest only when a log
@@ -33,6 +34,8 @@ pub(super) struct Record {
     next: *const Record,
     /// Unlike every other record's; 2 and up. Never changes.
     id: u32,
+    /// Slots of handles that the owner has closed.
+    pub(super) shelf: Shelf,
 }
 
 /// All records.
@@ -84,6 +87,7 @@ impl Hazards {
             taken: AtomicBool::new(true),
             next: ptr::null(),
             id: self.made.fetch_add(1, Ordering::Relaxed) + 2,
+            shelf: Shelf::new(),
         }));
         let mut head = self.head.load(Ordering::Acquire);
         loop {
@@ -128,6 +132,17 @@ impl Record {
     /// announced it, which is still under way: calls of a thread nest, so it is in an earlier word.
     #[inline]
     pub(super) fn announce_alone(&self, handle: u64) -> Option<&AtomicU64> {
+        let first = &self.words[0];
+        if first.load(Ordering::Relaxed) == 0 {
+            first.store(handle, Ordering::Relaxed);
+            barrier::light();
+            return Some(first);
+        }
+        self.announce_nested(handle)
+    }
+
+    #[cold]
+    fn announce_nested(&self, handle: u64) -> Option<&AtomicU64> {
         for word in &self.words {
             let held = word.load(Ordering::Relaxed);
             if held == 0 {

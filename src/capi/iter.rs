@@ -1,7 +1,6 @@
 //! Cursors over a keyspace, and scans that need no cursor.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
 use super::bytes::{self, Buffer, Out};
 use super::constants::{
@@ -13,7 +12,7 @@ use super::handle::{self, Call, DbObject, IterObject};
 use super::options;
 use super::types::{lsm_db, lsm_error, lsm_iter, lsm_ks, lsm_rc, lsm_read_opts, lsm_slice};
 use crate::base::{Error, Packed, Result};
-use crate::engine::SeekHow;
+use crate::engine::{Iter, SeekHow};
 
 /// Opens a cursor over the keys in [lo, hi) as they are now, or at o->snap. It stands nowhere yet.
 /// A NULL bound is none; with LSM_R_PREFIX lo is a prefix and hi NULL. `ks` and `o` may be NULL.
@@ -106,7 +105,7 @@ pub unsafe extern "C" fn lsm_iter_next(
 ) -> lsm_rc {
     let body = |call: &Call| {
         let it = call.cursor(it)?;
-        let found = it.step(LSM_DIR_FORWARD)?;
+        let found = it.step_easily()? || it.step_in_general(LSM_DIR_FORWARD)?;
         // SAFETY: the caller passes NULL or writable pointers.
         Ok(unsafe { show(it, found, k, v) })
     };
@@ -131,7 +130,7 @@ pub unsafe extern "C" fn lsm_iter_prev(
 ) -> lsm_rc {
     let body = |call: &Call| {
         let it = call.cursor(it)?;
-        let found = it.step(LSM_DIR_REVERSE)?;
+        let found = it.step_in_general(LSM_DIR_REVERSE)?;
         // SAFETY: the caller passes NULL or writable pointers.
         Ok(unsafe { show(it, found, k, v) })
     };
@@ -255,9 +254,8 @@ unsafe fn open(
         return Err(Error::invalid("with LSM_R_PREFIX hi must be NULL"));
     }
     let end = if is_prefix { prefix_end(lo.unwrap_or(&[])) } else { None };
-    let cursor = db.open.engine.iter(ks, &options, lo, end.as_deref().or(hi))?;
-    let db = Arc::clone(&db.open);
-    Ok(IterObject { cursor, ahead: None, broken: false, db })
+    let cursor = Iter::open(db.open.leases.mine(), ks, &options, lo, end.as_deref().or(hi))?;
+    Ok(IterObject { cursor, ahead: None, broken: false })
 }
 
 /// The first key after every key with this prefix; none when nothing is.
@@ -291,15 +289,11 @@ impl IterObject {
         Ok(found)
     }
 
-    /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
-    /// reached but [`fill`] had no room for comes first, or is undone.
+    /// The short way of [`Self::step_in_general`] forward; false if it is not to be had, and nothing
+    /// has happened.
     #[inline]
-    fn step(&mut self, dir: i32) -> Result<bool> {
-        let is_easy = dir == LSM_DIR_FORWARD && self.ahead.is_none() && !self.broken;
-        if is_easy && self.cursor.next_plain()? {
-            return Ok(true);
-        }
-        self.step_in_general(dir)
+    fn step_easily(&mut self) -> Result<bool> {
+        Ok(self.ahead.is_none() && !self.broken && self.cursor.next_plain()?)
     }
 
     /// Goes on to the next entry that is to be packed, and packs those before it as far as that is
@@ -319,9 +313,14 @@ impl IterObject {
                 return Ok(true);
             }
         }
-        self.step(dir)
+        if dir == LSM_DIR_FORWARD && self.step_easily()? {
+            return Ok(true);
+        }
+        self.step_in_general(dir)
     }
 
+    /// One entry on in direction `dir`, as the caller counts: an entry that the cursor already
+    /// reached but [`fill`] had no room for comes first, or is undone.
     #[inline(never)]
     fn step_in_general(&mut self, dir: i32) -> Result<bool> {
         if self.broken {

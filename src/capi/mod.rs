@@ -28,12 +28,15 @@ pub mod write;
 
 mod bytes;
 mod guard;
+#[allow(clippy::inline_always, reason = "a step of a cursor is hardly more than its lookup")]
 mod handle;
 mod hazard;
 mod hook;
 mod options;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
+mod shelf;
+#[allow(clippy::inline_always, reason = "as above")]
 mod slab;
 mod status;
 

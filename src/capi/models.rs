@@ -42,14 +42,27 @@ fn shared_call(slab: &Slab, handle: u64, object: *mut ()) -> bool {
     found.is_some()
 }
 
-fn close_shared(slab: &Slab, handle: u64) -> bool {
+/// A handle of a thread that has no record yet.
+fn strangers_handle(slab: &Slab, kind: u8, object: *mut ()) -> u64 {
     let mine = slab.hazards.take();
-    let closing = slab.close(handle, mine);
+    let handle = slab.insert(kind, object, mine, false).expect("room");
     mine.give_back();
-    let Some(closing) = closing else { return false };
+    handle
+}
+
+fn close_shared(slab: &Slab, handle: u64, mine: &Record) -> bool {
+    let Some(closing) = slab.close(handle, mine) else { return false };
     closing.wait_for_users();
-    free(closing.finish(0));
+    free(closing.finish(mine));
     true
+}
+
+/// [`close_shared`] by a thread that has no record yet.
+fn strangers_close(slab: &Slab, handle: u64) -> bool {
+    let mine = slab.hazards.take();
+    let closed = close_shared(slab, handle, mine);
+    mine.give_back();
+    closed
 }
 
 /// One call on an exclusive handle by the thread with record `mine`. Whether it got the object,
@@ -74,7 +87,7 @@ fn strangers_call(slab: &Slab, handle: u64, users: &AtomicUsize) -> bool {
 fn close_exclusive(slab: &Slab, handle: u64, mine: &Record, users: &AtomicUsize) -> bool {
     let Some(closing) = slab.close(handle, mine) else { return false };
     assert_eq!(users.load(Ordering::Relaxed), 0, "closed under a user");
-    free(closing.finish(0));
+    free(closing.finish(mine));
     true
 }
 
@@ -97,14 +110,14 @@ fn closing_waits_for_calls_that_found_the_object() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let object = probe();
-        let handle = slab.insert(2, object, 0, 0).expect("room");
+        let handle = strangers_handle(&slab, 2, object);
         let word = Word::of(object);
         let caller = {
             let slab = Arc::clone(&slab);
             thread::spawn(move || shared_call(&slab, handle, word.object()))
         };
 
-        assert!(close_shared(&slab, handle));
+        assert!(strangers_close(&slab, handle));
 
         caller.join().expect("no panic");
         assert!(!shared_call(&slab, handle, object));
@@ -116,13 +129,13 @@ fn closing_waits_for_calls_that_found_the_object() {
 fn one_of_two_closers_gets_the_object() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let handle = slab.insert(2, probe(), 0, 0).expect("room");
+        let handle = strangers_handle(&slab, 2, probe());
         let other = {
             let slab = Arc::clone(&slab);
-            thread::spawn(move || close_shared(&slab, handle))
+            thread::spawn(move || strangers_close(&slab, handle))
         };
 
-        let mine = close_shared(&slab, handle);
+        let mine = strangers_close(&slab, handle);
 
         assert!(mine ^ other.join().expect("no panic"));
     });
@@ -133,15 +146,16 @@ fn a_reused_slot_never_answers_to_the_old_handle() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let (first, second) = (probe(), probe());
-        let old = slab.insert(2, first, 0, 0).expect("room");
+        let mine = slab.hazards.take();
+        let old = slab.insert(2, first, mine, false).expect("room");
         let word = Word::of(first);
         let caller = {
             let slab = Arc::clone(&slab);
             thread::spawn(move || shared_call(&slab, old, word.object()))
         };
 
-        assert!(close_shared(&slab, old));
-        let new = slab.insert(2, second, 0, 0).expect("room");
+        assert!(close_shared(&slab, old, mine));
+        let new = slab.insert(2, second, mine, false).expect("room");
 
         assert_ne!(old, new);
         assert!(shared_call(&slab, new, second));
@@ -153,7 +167,7 @@ fn a_reused_slot_never_answers_to_the_old_handle() {
 fn an_exclusive_object_is_used_by_one_and_closed_after() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let handle = slab.insert(5, probe(), 0, 0).expect("room");
+        let handle = strangers_handle(&slab, 5, probe());
         let users = Arc::new(AtomicUsize::new(0));
         let user = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -172,7 +186,7 @@ fn an_exclusive_object_is_used_by_one_and_closed_after() {
 fn two_exclusive_users_exclude_each_other() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
-        let handle = slab.insert(5, probe(), 0, 0).expect("room");
+        let handle = strangers_handle(&slab, 5, probe());
         let users = Arc::new(AtomicUsize::new(0));
         let other = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -191,7 +205,7 @@ fn an_owner_and_a_stranger_exclude_each_other() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let mine = slab.hazards.take();
-        let handle = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let handle = slab.insert(5, probe(), mine, true).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
         let stranger = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -212,7 +226,7 @@ fn two_strangers_take_a_handle_from_its_owner_one_at_a_time() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let owner = slab.hazards.take();
-        let handle = slab.insert(5, probe(), 0, owner.id()).expect("room");
+        let handle = slab.insert(5, probe(), owner, true).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
         let stranger = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -231,7 +245,7 @@ fn a_stranger_who_closes_waits_for_the_owner() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let mine = slab.hazards.take();
-        let handle = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let handle = slab.insert(5, probe(), mine, true).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
         let closer = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -255,7 +269,7 @@ fn a_stale_handle_takes_nothing_from_the_next_owner_of_its_slot() {
     loom::model(|| {
         let slab = Arc::new(Slab::new());
         let mine = slab.hazards.take();
-        let old = slab.insert(5, probe(), 0, mine.id()).expect("room");
+        let old = slab.insert(5, probe(), mine, true).expect("room");
         let users = Arc::new(AtomicUsize::new(0));
         let stranger = {
             let (slab, users) = (Arc::clone(&slab), Arc::clone(&users));
@@ -264,7 +278,7 @@ fn a_stale_handle_takes_nothing_from_the_next_owner_of_its_slot() {
 
         assert!(close_exclusive(&slab, old, mine, &users));
         let object = probe();
-        let new = slab.insert(5, object, 0, mine.id()).expect("room");
+        let new = slab.insert(5, object, mine, true).expect("room");
         let taken = slab.take(new, mine).expect("a new handle is its owner's");
 
         assert_eq!(taken.object, object);

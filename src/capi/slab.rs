@@ -14,9 +14,10 @@
 //! The value of a live handle is no canonical address, so following it as a pointer faults at once.
 //!
 //! Rules: rule 1 is in [`super::hazard`]. Rule 2: no value is handed out twice; a slot whose
-//! generations are used up is not used again. Rule 3: a slot is reused only after [`QUARANTINE`] others
-//! were freed in its queue (first in, first out), so stale handles meet free slots first. Rule 4: the
-//! object pointer of a slot changes only while the slot is free or closing.
+//! generations are used up is not used again. Rule 3: a slot is reused only after many others that
+//! were freed on its thread's shelf ([`super::shelf`]) or in its queue ([`QUARANTINE`]; first in, first
+//! out), so stale handles meet free slots first. Rule 4: the object pointer of a slot changes only
+//! while the slot is free or closing.
 //!
 //! Three ways of use. *Shared*: announce, check; any number of threads; closing waits until nobody
 //! announces. *Exclusive*: live to "in use" by compare-and-swap; a second user is told, and closing
@@ -41,7 +42,8 @@ use crate::mem::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 const FIRST_CHUNK: u32 = if cfg!(loom) { 1 } else { 64 };
 /// Chunks; together with the first chunk's size this bounds the handles that are open at once.
 const CHUNKS: usize = if cfg!(loom) { 2 } else { 18 };
-/// Queues of freed slots; a thread uses one, so that threads seldom meet.
+/// Queues of freed slots that found no room on a shelf; a thread uses one, so that threads seldom
+/// meet.
 const QUEUES: usize = if cfg!(loom) { 1 } else { 8 };
 /// Freed slots that a queue keeps back.
 const QUARANTINE: usize = if cfg!(loom) { 0 } else { 64 };
@@ -87,7 +89,7 @@ pub(super) struct Slab {
     chunks: [AtomicPtr<Slot>; CHUNKS],
     /// Slots that were ever used. Only grows.
     fresh: AtomicU32,
-    /// Freed slots, oldest first.
+    /// Freed slots that are on no shelf, oldest first.
     freed: [Mutex<VecDeque<u32>>; QUEUES],
     /// Who uses which shared handle.
     pub(super) hazards: Hazards,
@@ -144,20 +146,21 @@ impl Slab {
         }
     }
 
-    /// Makes a handle of `kind` (1 to 15) for `object`, which the slot owns from now on. `queue`
-    /// says whose freed slots to prefer, `owner` whose calls are cheap: a record's id, or 0.
+    /// Makes a handle of `kind` (1 to 15) for `object`, which the slot owns from now on. The
+    /// caller's record is `mine`; with `biased` his calls are cheap.
     ///
     /// Errors: `NoMemory` when 2^24 handles are open; the object stays the caller's.
+    #[inline]
     pub(super) fn insert(
         &self,
         kind: u8,
         object: *mut (),
-        queue: usize,
-        owner: u32,
+        mine: &Record,
+        biased: bool,
     ) -> Result<u64> {
-        let index = match self.reuse(queue) {
+        let index = match mine.shelf.take() {
             Some(index) => index,
-            None => self.unused()?,
+            None => self.other_slot(mine)?,
         };
         let Some(slot) = self.slot(index) else {
             return Err(Error::no_memory("too many handles are open"));
@@ -166,10 +169,19 @@ impl Slab {
         let generation = (free & 0xffff_ffff).max(1);
         let handle = LIVE | (u64::from(kind) << 56) | (u64::from(index) << 32) | generation;
         slot.object.store(object, Ordering::Relaxed);
-        let owner = if owner == 0 { NOBODY } else { bias(handle, owner) };
+        let owner = if biased { bias(handle, mine.id()) } else { NOBODY };
         slot.owner.store(owner, Ordering::Relaxed);
         slot.state.store(handle, Ordering::Release);
         Ok(handle)
+    }
+
+    /// A slot that is not on the caller's shelf.
+    #[cold]
+    fn other_slot(&self, mine: &Record) -> Result<u32> {
+        match self.reuse(mine.id() as usize) {
+            Some(index) => Ok(index),
+            None => self.unused(),
+        }
     }
 
     /// The oldest freed slot of the thread's own queue, or of any, that is out of quarantine.
@@ -182,6 +194,7 @@ impl Slab {
     }
 
     /// Puts a freed slot at the end of a queue.
+    #[cold]
     fn keep_back(&self, index: u32, queue: usize) {
         if let Some(queue) = self.freed.get(queue % QUEUES) {
             queue.lock().push_back(index);
@@ -237,7 +250,7 @@ impl Slab {
 
     /// Takes a live handle for this caller alone, whose record is `mine`. `None` when it is not
     /// live or is in use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take<'a>(&self, handle: u64, mine: &'a Record) -> Option<Taken<'a>> {
         if handle & PHASE_BITS != LIVE {
             return None;
@@ -259,6 +272,7 @@ impl Slab {
         self.take_by_swap(slot, handle)
     }
 
+    #[inline(never)]
     fn take_by_swap<'a>(&self, slot: &Slot, handle: u64) -> Option<Taken<'a>> {
         if !self.revoke(slot, handle) {
             return None;
@@ -402,9 +416,10 @@ impl Closing<'_> {
         }
     }
 
-    /// Frees the slot and returns the object, now the caller's. Call after
+    /// Frees the slot and returns the object, now the caller's, whose record is `mine`. Call after
     /// [`wait_for_users`](Closing::wait_for_users) if the handle was shared.
-    pub(super) fn finish(self, queue: usize) -> *mut () {
+    #[inline]
+    pub(super) fn finish(self, mine: &Record) -> *mut () {
         let object = self.slot.object.load(Ordering::Relaxed);
         self.slot.object.store(ptr::null_mut(), Ordering::Relaxed);
         let old = self.handle & 0xffff_ffff;
@@ -413,7 +428,9 @@ impl Closing<'_> {
         self.slot.state.store((u64::from(index) << 32) | generation, Ordering::Release);
         // Rule 2: a slot whose generations are used up would repeat itself.
         if generation < 0xffff_ffff {
-            self.slab.keep_back(index, queue);
+            if let Some(other) = mine.shelf.put(index) {
+                self.slab.keep_back(other, mine.id() as usize);
+            }
         }
         object
     }

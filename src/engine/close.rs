@@ -46,6 +46,7 @@ impl Db {
         if self.life.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             return Err(Error::closed());
         }
+        self.leave_children();
         self.wake_all();
         self.wait_for_jobs();
         if !self.options.read_only {

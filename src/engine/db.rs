@@ -28,7 +28,7 @@ use crate::base::options::OpenOptions;
 use crate::base::{Error, ErrorKind, FileNumber, Lsn, Result};
 use crate::mem::EpochCell;
 use crate::mem::Parking;
-use crate::mem::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::version::{Tables, Version};
 use crate::vfs::{Dir, DirLock};
 
@@ -130,6 +130,9 @@ pub(crate) struct Db {
     pub(super) counters: Counters,
     /// `OPEN`, `CLOSING` or `CLOSED`; written by close, read by every call.
     pub(super) life: AtomicU32,
+    /// Whether iterators and other children answer `Closed`. Set (release) once by the closer, before
+    /// anything of the close is done; read (acquire) by every call on a child.
+    pub(super) is_left: AtomicBool,
     pub(super) lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
@@ -138,6 +141,17 @@ impl Db {
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
         if self.life.load(Ordering::Acquire) == OPEN { Ok(()) } else { Err(Error::closed()) }
+    }
+
+    /// The same for iterators and other children, whose database may be left a little earlier.
+    #[inline]
+    pub(crate) fn check_children(&self) -> Result<()> {
+        if self.is_left.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Makes every child answer `Closed` from now on.
+    pub(crate) fn leave_children(&self) {
+        self.is_left.store(true, Ordering::Release);
     }
 
     /// An error when the database takes no writes: closed, read-only or poisoned.

@@ -16,7 +16,7 @@
 //! | `stall` | smooth back-pressure |
 //! | `open`, `recover`, `close` | the life of a database |
 //! | `flush`, `compact`, `worker`, `obsolete`, `warm` | background work |
-//! | `read`, `scan`, `spare`, `snapshot` | reading |
+//! | `read`, `scan`, `spare`, `lease`, `snapshot` | reading |
 //! | `read_debt` | what scans pay for |
 //! | `keyspace`, `install`, `mark` | keyspaces; version edits; proof that the log is durable |
 //! | `health` | statistics |
@@ -33,6 +33,7 @@ mod generation;
 mod health;
 mod install;
 mod keyspace;
+mod lease;
 mod mark;
 mod multi_get;
 mod obsolete;
@@ -62,6 +63,7 @@ pub(crate) use compact::Background;
 pub(crate) use db::{Db, LogHook, LogLevel};
 pub(crate) use env::Env;
 pub(crate) use health::{Health, HealthState, StatsFormat};
+pub(crate) use lease::Leases;
 pub(crate) use read::{Pinned, ReadOptions};
 pub(crate) use scan::{Iter, SeekHow};
 pub(crate) use snapshot::Snapshot;

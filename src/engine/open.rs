@@ -33,7 +33,7 @@ use crate::base::{Error, FileNumber, KeyspaceId, Lsn, Result};
 use crate::manifest::{self, Comparator, KeyspaceMeta, Manifest, VersionEdit};
 use crate::mem::EpochCell;
 use crate::mem::Parking;
-use crate::mem::atomic::{AtomicU32, AtomicU64};
+use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::version::{Tables, Version};
 use crate::vfs::{Dir, DirLock, Listed, LockMode};
 use crate::wal::Predecessor;
@@ -193,6 +193,7 @@ impl Db {
             stall: Stall::new(),
             counters: Counters::default(),
             life: AtomicU32::new(OPEN),
+            is_left: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
             dir,
             options,

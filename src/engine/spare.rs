@@ -1,57 +1,65 @@
-//! Cursors over tables that closed iterators leave to later ones.
+//! Cursors that closed iterators leave to later ones.
 //!
-//! Opening cursors counts references to the version, its runs, tables and sections: a dozen shared
-//! lines, some of them met by every thread. So an iterator that closes leaves what it has, if it is
-//! of the current version; the next one of the keyspace takes it and adds cursors over memory. What
-//! is left pins no block. It does hold its version, so it is dropped when the version is replaced,
-//! and once more before tables are looked through for those that nobody needs: an iterator may close
-//! while the version changes.
+//! Opening cursors over tables counts references to the version, its runs, tables and sections: a
+//! dozen shared lines, some of them met by every thread. So an iterator that closes leaves what it is
+//! made of, if that is of the current version; the next one of the keyspace takes it and adds cursors
+//! over memory. What is left pins no block and holds nothing in memory. It does hold its version, so
+//! it is dropped when the version is replaced, and once more before tables are looked through for
+//! those that nobody needs: an iterator may close while the version changes.
 
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use crossbeam_utils::atomic::AtomicCell;
 
-use crate::base::{KeyspaceId, Result};
+use crate::base::{KeyspaceId, Lsn, Result};
 use crate::mem::counter;
-use crate::merge::MergeCursor;
+use crate::merge::{MergeCursor, VisibleCursor};
 use crate::version::{AnyCursor, Version};
 
-/// The cursors over all tables of a keyspace in one version.
-pub(super) struct Sources {
-    version: Arc<Version>,
+/// What an iterator walks with: cursors over a keyspace, first those over tables.
+pub(super) struct Body {
+    /// None if the cursors over tables are not all that the version has.
+    version: Option<Arc<Version>>,
     keyspace: KeyspaceId,
-    /// How many there are.
+    /// How many cursors there are over tables.
     tables: usize,
-    /// The cursors, while no iterator uses them.
-    merge: MergeCursor<AnyCursor>,
+    pub(super) cursor: VisibleCursor<AnyCursor>,
 }
 
-impl Sources {
-    /// New ones.
-    pub(super) fn open(version: Arc<Version>, keyspace: KeyspaceId) -> Result<Box<Self>> {
+impl Body {
+    /// Over what `version` has of a keyspace in [`lo`, `hi`), at no moment yet.
+    pub(super) fn open(
+        version: Arc<Version>,
+        keyspace: KeyspaceId,
+        lo: Option<&[u8]>,
+        hi: Option<&[u8]>,
+    ) -> Result<Box<Self>> {
+        // Without an upper bound others will use them.
+        let from = lo.filter(|_| hi.is_some());
         let mut cursors = Vec::new();
-        version.add_cursors(keyspace, None, None, &mut cursors)?;
+        version.add_cursors(keyspace, from, hi, &mut cursors)?;
         let tables = cursors.len();
-        Ok(Box::new(Self { version, keyspace, tables, merge: MergeCursor::new(cursors) }))
+        let version = Some(version).filter(|_| hi.is_none());
+        let hi = hi.map(<[u8]>::to_vec);
+        let cursor = VisibleCursor::new(MergeCursor::new(cursors), Lsn(0), 0, None, hi);
+        Ok(Box::new(Self { version, keyspace, tables, cursor }))
     }
 
-    /// Whether they are for `keyspace` in `version`.
-    pub(super) fn are_of(&self, version: &Arc<Version>, keyspace: KeyspaceId) -> bool {
-        Arc::ptr_eq(&self.version, version) && self.keyspace == keyspace
+    /// Whether it is for all of `keyspace` in `version`.
+    #[inline]
+    pub(super) fn is_of(&self, version: &Arc<Version>, keyspace: KeyspaceId) -> bool {
+        self.is_in(version) && self.keyspace == keyspace
     }
 
-    /// The cursors, and `memory`.
-    pub(super) fn lend(&mut self, memory: Vec<AnyCursor>) -> MergeCursor<AnyCursor> {
-        let mut merge = std::mem::take(&mut self.merge);
-        merge.add(memory);
-        merge
+    #[inline]
+    fn is_in(&self, version: &Arc<Version>) -> bool {
+        self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
     }
 
-    /// Takes back what [`Self::lend`] gave.
-    pub(super) fn take_back(&mut self, mut merge: MergeCursor<AnyCursor>) {
-        merge.retain_first(self.tables, AnyCursor::let_go);
-        self.merge = merge;
+    /// Lets go of memory and of blocks.
+    pub(super) fn let_go(&mut self) {
+        self.cursor.inner().retain_first(self.tables, AnyCursor::let_go);
     }
 }
 
@@ -60,26 +68,24 @@ impl Sources {
 pub(super) struct Spare {
     /// Filled by iterators that close, emptied by those that open and whoever changes the version.
     /// Swapped as a whole (acquire and release): who takes cursors sees them as they were left.
-    places: [CachePadded<AtomicCell<Option<Box<Sources>>>>; counter::SHARDS],
+    places: [CachePadded<AtomicCell<Option<Box<Body>>>>; counter::SHARDS],
 }
 
 impl Spare {
     /// What an iterator has left for this thread.
-    pub(super) fn take(&self) -> Option<Box<Sources>> {
+    #[inline]
+    pub(super) fn take(&self) -> Option<Box<Body>> {
         self.places[counter::shard()].take()
     }
 
     /// Leaves cursors, if they are of the current `version`. Returns what nobody needs any more.
     #[must_use]
-    pub(super) fn leave(
-        &self,
-        sources: Box<Sources>,
-        version: &Arc<Version>,
-    ) -> Option<Box<Sources>> {
-        if Arc::ptr_eq(&sources.version, version) {
-            self.places[counter::shard()].swap(Some(sources))
+    #[inline]
+    pub(super) fn leave(&self, body: Box<Body>, version: &Arc<Version>) -> Option<Box<Body>> {
+        if body.is_in(version) {
+            self.places[counter::shard()].swap(Some(body))
         } else {
-            Some(sources)
+            Some(body)
         }
     }
 

@@ -7,11 +7,10 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::{KEYSPACE, LsmIndex};
 use crate::base::{Error, Result};
-use crate::engine::{Db, Iter, ReadOptions};
+use crate::engine::{Iter, Leases, ReadOptions};
 
 /// The entries of a range, or why the next one cannot be read: see [`LsmIndex::try_range`].
 pub struct TryRange<'a> {
@@ -21,8 +20,8 @@ pub struct TryRange<'a> {
 }
 
 impl TryRange<'_> {
-    /// The entries of `db` between the bounds.
-    pub(super) fn open(db: &Arc<Db>, start: Bound<&String>, end: Bound<&String>) -> Result<Self> {
+    /// The entries of a database between the bounds.
+    pub(super) fn open(db: &Leases, start: Bound<&String>, end: Bound<&String>) -> Result<Self> {
         let lo = match start {
             Bound::Unbounded => None,
             Bound::Included(key) => Some(key.as_bytes().to_vec()),
@@ -38,7 +37,8 @@ impl TryRange<'_> {
         let iter = if is_empty {
             None
         } else {
-            Some(db.iter(KEYSPACE, &ReadOptions::default(), lo.as_deref(), hi.as_deref())?)
+            let (lo, hi) = (lo.as_deref(), hi.as_deref());
+            Some(Iter::open(db.mine(), KEYSPACE, &ReadOptions::default(), lo, hi)?)
         };
         Ok(Self { iter, index: PhantomData })
     }

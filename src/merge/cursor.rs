@@ -67,10 +67,10 @@ impl<C: Cursor> MergeCursor<C> {
         }
     }
 
-    /// Adds `cursors`; unpositioned then.
-    pub(crate) fn add(&mut self, cursors: Vec<C>) {
+    /// Adds a cursor; unpositioned then.
+    pub(crate) fn add(&mut self, cursor: C) {
         self.unposition();
-        self.sources.extend(cursors);
+        self.sources.push(cursor);
     }
 
     /// Keeps the first `count` cursors, and does `each` to them; unpositioned then.
@@ -459,5 +459,10 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.sources.get(self.leader?)?.entry()
+    }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        self.sources.get(self.leader?)?.pair()
     }
 }

@@ -53,7 +53,8 @@ pub(crate) struct VisibleCursor<C = Box<dyn Cursor>> {
     inner: MergeCursor<C>,
     read_at: u64,
     now_ms: u64,
-    lo: Option<Vec<u8>>,
+    /// Empty is none: there is no key below it.
+    lo: Vec<u8>,
     hi: Option<Vec<u8>>,
     /// Keys whose heads are below this are below `hi`.
     limit: u128,
@@ -73,15 +74,24 @@ impl<C: Cursor> VisibleCursor<C> {
         lo: Option<Vec<u8>>,
         hi: Option<Vec<u8>>,
     ) -> Self {
-        let (key, value) = (Vec::new(), Vec::new());
+        let (key, value, lo) = (Vec::new(), Vec::new(), lo.unwrap_or_default());
         let limit = hi.as_deref().map_or(u128::MAX, head_of);
         Self { inner, read_at: read_at.0, now_ms, lo, hi, limit, place: Place::Unset, key, value }
     }
 
-    /// The cursor that this one shows; without it this one has no entries.
-    pub(crate) fn take_inner(&mut self) -> MergeCursor<C> {
-        self.place = Place::End;
-        std::mem::take(&mut self.inner)
+    /// The cursor that this one shows, to change what it merges; this one stands nowhere then.
+    #[inline]
+    pub(crate) fn inner(&mut self) -> &mut MergeCursor<C> {
+        self.place = Place::Unset;
+        &mut self.inner
+    }
+
+    /// Makes it a new one, for another position, time and lower bound.
+    #[inline]
+    pub(crate) fn renew(&mut self, read_at: Lsn, now_ms: u64, lo: Option<&[u8]>) {
+        (self.read_at, self.now_ms, self.place) = (read_at.0, now_ms, Place::Unset);
+        self.lo.clear();
+        self.lo.extend_from_slice(lo.unwrap_or_default());
     }
 
     /// Whether there is an entry here.
@@ -93,9 +103,7 @@ impl<C: Cursor> VisibleCursor<C> {
     #[inline]
     pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
         match self.place {
-            Place::Inner | Place::Newest => {
-                self.inner.entry().map(|entry| (entry.key, entry.value))
-            }
+            Place::Inner | Place::Newest => self.inner.pair(),
             Place::Saved => Some((&self.key, &self.value)),
             _ => None,
         }
@@ -207,7 +215,7 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     fn is_below(&self, key: &[u8]) -> bool {
-        self.lo.as_deref().is_some_and(|lo| key < lo)
+        key < self.lo.as_slice()
     }
 
     fn is_above(&self, key: &[u8]) -> bool {
@@ -215,9 +223,10 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     fn go_first(&mut self) -> Result<()> {
-        match &self.lo {
-            Some(lo) => self.inner.seek_ge(lo, u64::MAX)?,
-            None => self.inner.seek_first()?,
+        if self.lo.is_empty() {
+            self.inner.seek_first()?;
+        } else {
+            self.inner.seek_ge(&self.lo, u64::MAX)?;
         }
         self.find_on(false)
     }
@@ -357,7 +366,7 @@ impl<C: Cursor> VisibleCursor<C> {
     /// Finds the last visible entry at or before the inner cursor.
     fn find_back(&mut self) -> Result<()> {
         while let Some(entry) = self.inner.entry() {
-            if self.lo.as_deref().is_some_and(|lo| entry.key < lo) || self.read_at == 0 {
+            if entry.key < self.lo.as_slice() || self.read_at == 0 {
                 break;
             }
             if entry.number >= self.read_at {

@@ -31,6 +31,8 @@ const FLAG_HEADS: u8 = 2;
 const HEAD_BYTES: usize = 4;
 /// Where places and heads of a page of entries of 100 bytes lie.
 const TAIL_BYTES: usize = 256;
+/// Where a walk begins so many lines are asked for.
+const WALK_LINES: usize = 12;
 /// Places beyond this do not fit a u16.
 pub(super) const NARROW_BYTES_MAX: usize = 8 * (u16::MAX as usize);
 
@@ -200,10 +202,10 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Begins to bring the first entries of `bytes`, a block, into the cache.
+    /// Begins to bring the first lines of `bytes`, a block, into the cache.
     #[inline]
-    pub(super) fn prefetch_begin(bytes: &[u8]) {
-        for line in 0..4 {
+    pub(super) fn prefetch_begin(bytes: &[u8], lines: usize) {
+        for line in 0..lines {
             prefetch(bytes.as_ptr().wrapping_add(line * 64));
         }
     }
@@ -345,13 +347,17 @@ impl<'a> Block<'a> {
     }
 
     /// The number of entries before (`key`, `number`) in internal order. None only for a block
-    /// that [`Self::check`] would refuse.
+    /// that [`Self::check`] would refuse. Begins to bring what follows into the cache.
     pub(super) fn lower_bound(&self, key: &[u8], number: u64) -> Option<usize> {
         let Some(suffix) = key.strip_prefix(self.prefix()) else {
             // All keys are on the same side of `key`.
             return Some(if self.prefix() < key { self.count() } else { 0 });
         };
         let (mut low, mut high) = self.alike(suffix);
+        if self.shape.heads {
+            // Together with the one that is compared.
+            self.prefetch_entry(low, WALK_LINES);
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             if !self.shape.heads && high - low > 4 {

@@ -8,6 +8,7 @@
 //! lines ahead, and once it has crossed from block to block, the beginning of the next block.
 
 mod approach;
+#[allow(clippy::inline_always, reason = "else each step passes what it found by memory")]
 mod plain;
 
 use std::sync::Arc;
@@ -136,30 +137,6 @@ impl Walk {
         self.visit(section, source, i)?;
         let count = self.visited.as_ref().map_or(1, |visited| visited.count);
         self.stand(section, source, count - 1, None)
-    }
-
-    /// Asks for block `i`, into which the walk is about to cross.
-    #[cold]
-    fn expect(ahead: &mut Option<(usize, Pin)>, section: &Section, i: usize, keep: bool) {
-        if ahead.is_none() {
-            *ahead = section.resident(i, keep).map(|pin| (i, pin));
-            if let Some((_, pin)) = ahead {
-                Block::prefetch_begin(pin);
-            }
-        }
-    }
-
-    /// Asks for the block that the walk comes to next, and for the slot of the one after that.
-    fn look_ahead(&mut self, section: &Section, next: Option<usize>, after: Option<usize>) {
-        let Some(next) = next else { return };
-        self.ahead = section.resident(next, self.keep).map(|pin| (next, pin));
-        if let Some((_, pin)) = &self.ahead {
-            Block::prefetch_search(pin, section.spots.is_none());
-            Block::prefetch_begin(pin);
-        }
-        if let Some(after) = after {
-            section.prefetch_slot(after);
-        }
     }
 
     /// Visits the block where (`key`, `number`) belongs, and tells which block and which entry of
@@ -484,6 +461,16 @@ impl Cursor for TableCursor {
         let value = self.walk.visited.as_ref()?.pin.get(spans.value_at..spans.value_end)?;
         let Spans { number, kind, expiry_ms, .. } = *spans;
         Some(Entry { key: key.get(), number, kind, expiry_ms, value })
+    }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        if !self.walk.positioned {
+            return None;
+        }
+        let Here { key, spans, .. } = &self.walk.here;
+        let value = self.walk.visited.as_ref()?.pin.get(spans.value_at..spans.value_end)?;
+        Some((key.get(), value))
     }
 
     #[inline]

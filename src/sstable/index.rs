@@ -168,14 +168,14 @@ pub(super) struct Index {
     samples: Box<[u64]>,
 }
 
-/// Heads in a window: four lines.
-const WINDOW: usize = 32;
+/// Heads in a window: two lines.
+pub(super) const WINDOW: usize = 16;
 
 /// How far a search in an index has come: the answer lies in the window that begins at `from`, but
 /// for heads that are alike.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    from: usize,
+    pub(super) from: usize,
     head: u64,
 }
 
@@ -321,13 +321,21 @@ impl Index {
         let head = head_of(suffix);
         let from = self.samples.partition_point(|sample| *sample < head) * WINDOW;
         let window = Window { from, head };
-        for line in 0..WINDOW / 8 {
+        // They need not begin with a line.
+        for line in 0..=WINDOW / 8 {
             prefetch(self.heads.as_ptr().wrapping_add(from + line * 8));
         }
-        for line in 0..WINDOW / 16 {
+        for line in 0..=WINDOW / 16 {
             prefetch(self.first_pages.as_ptr().wrapping_add(from + line * 16));
         }
         window
+    }
+
+    /// About the first page of block `i`.
+    #[inline]
+    pub(super) fn page_near(&self, i: usize) -> usize {
+        let pages = self.pages as usize;
+        if pages == self.blocks { i } else { i.saturating_mul(pages) / self.blocks.max(1) }
     }
 
     /// Ends a seek that [`Self::window`] began for the same key.

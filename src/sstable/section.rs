@@ -16,6 +16,7 @@ use crate::mem::epoch::Guard;
 
 use super::ahead::{BLOCKS_MAX, BYTES_MAX};
 use super::block::{Block, BlockEntry, Contradiction, add_heads};
+use super::expect::Tail;
 use super::filter::Filter;
 use super::format::{BlockKind, SectionPlace, TRAILER_BYTES};
 use super::hash_index::HashIndex;
@@ -78,6 +79,7 @@ pub(super) struct Section {
     pub(super) slots: Slots,
     /// Where blocks lie in the mapped file, if it is mapped.
     pub(super) spots: Option<Spots>,
+    pub(super) tail: Tail,
 }
 
 impl Section {
@@ -104,6 +106,7 @@ impl Section {
         let shift = page_places.trailing_zeros().to_le_bytes()[0];
         let page_shift = NonZeroU8::new(shift).filter(|_| page_places.is_power_of_two());
         let seed = source.file_id;
+        let tail = Tail::new(&properties, &index);
         Ok(Self {
             place,
             properties,
@@ -117,6 +120,7 @@ impl Section {
             page_shift,
             slots,
             spots,
+            tail,
         })
     }
 

@@ -113,4 +113,9 @@ impl Cursor for AnyCursor {
     fn entry(&self) -> Option<Entry<'_>> {
         each!(self, cursor => cursor.entry())
     }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        each!(self, cursor => cursor.pair())
+    }
 }

@@ -1,7 +1,9 @@
 //! A cursor over neighbouring sections of one level, one table after the other.
 //!
 //! By V1 the sections share no user key, so their order is the order of their entries. A table is
-//! opened when the cursor reaches it; sections that a seek passes are not touched.
+//! opened when the cursor reaches it; sections that a seek passes are not touched. A reader's cursor
+//! keeps its places in some sections that it has left, without blocks: opening another counts two
+//! references that all readers share, and seeks go to and fro.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +13,9 @@ use crate::base::cursor::{Rank, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Packed, Result};
 use crate::sstable::TableCursor;
 
+/// Sections that a cursor keeps its places in besides the one that it is in.
+const LEFT_MAX: usize = 16;
+
 /// Some sections of a level below 0 as one sequence. Unpositioned past an end and after an error.
 pub(crate) struct LevelCursor {
     keyspace: KeyspaceId,
@@ -19,8 +24,13 @@ pub(crate) struct LevelCursor {
     /// Whether blocks that it reads may push others out of the cache.
     keep: bool,
     /// The section that the cursor is in, and the position there.
-    here: Option<(usize, Box<TableCursor>)>,
+    here: Option<Inside>,
+    /// Sections that it was in, without blocks; each at its index less a multiple of [`LEFT_MAX`].
+    left: Vec<Option<Inside>>,
 }
+
+/// A section and the position there.
+type Inside = (usize, Box<TableCursor>);
 
 impl LevelCursor {
     /// A cursor over the sections of `run` with indexes in `range`, which lies inside. Without
@@ -32,7 +42,7 @@ impl LevelCursor {
         keep: bool,
     ) -> Self {
         debug_assert!(range.end <= run.sections().len(), "the sections exist");
-        Self { keyspace, run, range, keep, here: None }
+        Self { keyspace, run, range, keep, here: None, left: Vec::new() }
     }
 
     /// See [`super::AnyCursor::let_go`]. It stays in its section.
@@ -87,22 +97,43 @@ impl LevelCursor {
         index: Option<usize>,
         seek: &dyn Fn(&mut TableCursor) -> Result<()>,
     ) -> Result<Option<Box<TableCursor>>> {
-        let left = self.here.take();
+        let here = self.here.take();
         let Some(index) = index.filter(|index| self.range.contains(index)) else {
+            self.leave(here);
             return Ok(None);
         };
-        let mut cursor = match left {
+        let mut cursor = match here {
             Some((at, cursor)) if at == index => cursor,
-            _ => self.open(index)?,
+            here => {
+                self.leave(here);
+                self.open(index)?
+            }
         };
         seek(&mut cursor)?;
         Ok(Some(cursor))
     }
 
-    /// A new cursor over section `index`, which lies in the range.
-    fn open(&self, index: usize) -> Result<Box<TableCursor>> {
+    /// A cursor over section `index`, which lies in the range: a kept one, or a new one.
+    fn open(&mut self, index: usize) -> Result<Box<TableCursor>> {
+        let kept = self.left.get_mut(index % LEFT_MAX);
+        if let Some((_, cursor)) = kept.and_then(|kept| kept.take_if(|kept| kept.0 == index)) {
+            return Ok(cursor);
+        }
         let table = self.run.sections()[index].table()?;
         Ok(Box::new(table.cursor_with(self.keyspace, self.keep)?))
+    }
+
+    /// Keeps a place for later. Compactions come to no section twice.
+    fn leave(&mut self, inside: Option<Inside>) {
+        let Some((index, mut cursor)) = inside.filter(|_| self.keep) else { return };
+        cursor.let_go();
+        if self.left.is_empty() {
+            let places = self.run.sections().len().min(LEFT_MAX);
+            self.left.resize_with(places, || None);
+        }
+        if let Some(place) = self.left.get_mut(index % LEFT_MAX) {
+            *place = Some((index, cursor));
+        }
     }
 
     /// One `step` forward, into the next sections if it ends this one.
@@ -115,7 +146,8 @@ impl LevelCursor {
         if moved.is_ok() && cursor.is_positioned() {
             return Ok(());
         }
-        self.here = None;
+        let here = self.here.take();
+        self.leave(here);
         moved?;
         self.enter_on(index + 1, TableCursor::seek_first)
     }
@@ -144,6 +176,8 @@ impl Cursor for LevelCursor {
         if stage == 0 {
             let index = self.run.first_reaching(key).max(self.range.start);
             if self.range.contains(&index) && self.here.as_ref().is_none_or(|h| h.0 != index) {
+                let here = self.here.take();
+                self.leave(here);
                 // An error shows when the seek opens it again.
                 self.here = self.open(index).ok().map(|cursor| (index, cursor));
             }
@@ -206,7 +240,8 @@ impl Cursor for LevelCursor {
         if moved.is_ok() && cursor.is_positioned() {
             return Ok(());
         }
-        self.here = None;
+        let here = self.here.take();
+        self.leave(here);
         moved?;
         self.enter_back(index, TableCursor::seek_last)
     }
@@ -214,5 +249,10 @@ impl Cursor for LevelCursor {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.here.as_ref()?.1.entry()
+    }
+
+    #[inline]
+    fn pair(&self) -> Option<(&[u8], &[u8])> {
+        self.here.as_ref()?.1.pair()
     }
 }

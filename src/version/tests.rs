@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::testing::{Store, first_edit, keyspace};
-use super::{LevelSizes, Load, Version};
+use super::{AnyCursor, LevelSizes, Load, Version};
 use crate::base::limits::LEVEL_COUNT;
 use crate::base::{Cursor, ErrorKind, FileNumber, KeyspaceId, Level, Lsn, filename};
 use crate::manifest::{AddedSection, RemovedSection, VersionEdit};
@@ -97,6 +97,42 @@ fn merged_cursors_show_every_entry_in_both_directions() {
             step(&mut merged).unwrap();
             step(&mut model).unwrap();
             assert_eq!(merged.entry(), model.entry(), "seed {seed} {choice} {key:?} {number}");
+        }
+    }
+}
+
+#[test]
+fn a_level_with_more_tables_than_a_cursor_keeps_is_walked_to_and_fro() {
+    let (store, mut random) = (Store::new(), Random::new(5));
+    let (mut added, mut all) = (Vec::new(), Vec::new());
+    for table in 0..50 {
+        let key = |n: u64| format!("{:03}", 4 * table + n).into_bytes();
+        let entries: Vec<_> = (0..3).map(|n| Owned::put(&key(n), 4 * table + n, b"v")).collect();
+        all.extend(entries.iter().cloned());
+        added.push(store.placed(KS, 2, entries));
+    }
+    let version = Version::default().apply(&first_edit(&[0], added), &store.tables).unwrap();
+    let mut merged = MergeCursor::new(version.cursors_in(KS, None, None).unwrap());
+    let mut model = VecCursor::new(all);
+    for _ in 0..2000 {
+        let key = format!("{:03}", random.below(204)).into_bytes();
+        let choice = random.below(8);
+        let step = |c: &mut dyn Cursor| match choice {
+            0 | 1 => c.seek_ge(&key, u64::MAX),
+            2 => c.seek_lt(&key, u64::MAX),
+            3..=5 => c.next(),
+            _ => c.prev(),
+        };
+        step(&mut merged).unwrap();
+        step(&mut model).unwrap();
+        assert_eq!(merged.entry(), model.entry(), "{choice} {key:?}");
+        assert_eq!(merged.pair(), model.entry().map(|entry| (entry.key, entry.value)));
+        if choice == 0 {
+            // As by an iterator that closes and another one that opens.
+            merged.retain_first(1, AnyCursor::let_go);
+            assert!(merged.entry().is_none());
+            merged.seek_ge(&key, u64::MAX).unwrap();
+            assert_eq!(merged.entry(), model.entry(), "{key:?}");
         }
     }
 }

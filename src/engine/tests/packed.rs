@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::machine::{BUFFER, Machine, put, scan};
 use crate::base::options::OpenOptions;
-use crate::base::{KeyspaceId, Packed};
-use crate::engine::spare::Sources;
-use crate::engine::{Db, Iter, ReadOptions, SeekHow};
+use crate::base::{ErrorKind, KeyspaceId, Packed};
+use crate::engine::spare::Body;
+use crate::engine::{Db, Iter, Leases, ReadOptions, SeekHow};
 use crate::vfs::sim::SimFs;
 
 const KEYS: u64 = 400;
@@ -168,7 +168,7 @@ fn cursors_left_of_an_older_version_are_not_taken() {
     put(&db, "a", "1", &BUFFER).unwrap();
     db.flush().unwrap();
     let old = db.version();
-    let left = Sources::open(Arc::clone(&old), DEFAULT).unwrap();
+    let left = Body::open(Arc::clone(&old), DEFAULT, None, None).unwrap();
     put(&db, "b", "2", &BUFFER).unwrap();
     db.flush().unwrap();
 
@@ -176,4 +176,70 @@ fn cursors_left_of_an_older_version_are_not_taken() {
     assert!(db.spare.leave(left, &old).is_none());
 
     assert_eq!(scan(&db).len(), 2);
+}
+
+#[test]
+fn what_an_iterator_leaves_serves_others_with_other_bounds_and_moments() {
+    let mut lot = Lot(3);
+    let (machine, db) = mixed(&mut lot, 2);
+    let other = db.keyspace_open("other", None).unwrap().id;
+    db.put(other, b"a0", b"other", &BUFFER).unwrap();
+    db.flush().unwrap();
+    let options = ReadOptions::default();
+    for round in 0..200 {
+        if lot.below(4) == 0 {
+            write(&db, &mut lot, 3);
+        }
+        if lot.below(40) == 0 {
+            db.flush().unwrap();
+            machine.settle();
+        }
+        let bytes = |(key, value): (String, String)| (key.into_bytes(), value.into_bytes());
+        let all: Pairs = scan(&db).into_iter().map(bytes).collect();
+        let bound = |lot: &mut Lot| (lot.below(2) == 0).then(|| key(lot.below(KEYS)).into_bytes());
+        let (lo, hi) = (bound(&mut lot), bound(&mut lot).filter(|_| round % 3 == 0));
+        let moment = ReadOptions { snapshot: Some(db.snapshot().unwrap()), keys_only: false };
+        write(&db, &mut lot, 1);
+        // The first leaves what it has to the second, and that to the third.
+        for again in 0..3 {
+            let mut iter = db.iter(DEFAULT, &moment, lo.as_deref(), hi.as_deref()).unwrap();
+            let mut shown = Vec::new();
+            while iter.next().unwrap() {
+                shown.push((iter.key().to_vec(), iter.value().to_vec()));
+            }
+            let is_inside = |key: &[u8]| {
+                lo.as_deref().is_none_or(|lo| key >= lo) && hi.as_deref().is_none_or(|hi| key < hi)
+            };
+            let expected = all.iter().filter(|pair| is_inside(&pair.0)).cloned();
+            assert_eq!(shown, expected.collect::<Vec<_>>(), "round {round}, {again}");
+            if again == 1 {
+                let mut strange = db.iter(other, &options, None, None).unwrap();
+                assert!(strange.next().unwrap());
+                assert_eq!(strange.value(), b"other");
+                assert!(!strange.next().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn iterators_hold_a_database_by_leases_and_what_they_leave_does_not() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "a", "1", &BUFFER).unwrap();
+    db.flush().unwrap();
+    let (leases, weak) = (Leases::new(&db), Arc::downgrade(&db));
+    let open = || Iter::open(leases.mine(), DEFAULT, &ReadOptions::default(), None, None).unwrap();
+    let mut iters: Vec<Iter> = (0..3).map(|_| open()).collect();
+    assert_eq!(leases.held(), 3);
+    assert!(iters[0].next().unwrap());
+    drop(iters.pop());
+    assert_eq!(leases.held(), 2);
+    db.close().unwrap();
+    drop((db, leases));
+    assert!(weak.upgrade().is_some(), "an iterator is there");
+    assert_eq!(iters[0].next().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(iters[0].key(), b"a");
+    drop(iters);
+    assert!(weak.upgrade().is_none(), "what iterators have left holds the database");
 }

@@ -1,7 +1,9 @@
-//! A seek in stages, so that what several cursors need next comes into the cache together.
+//! Asking for memory before it is needed: by a walk for the next block, and by a seek in stages, so that
+//! what several cursors need next comes into the cache together.
 
-use super::{Block, NEAR, Section, Source, Visited, Walk};
+use super::{AHEAD_BYTES, Block, NEAR, Section, Source, Visited, Walk};
 use crate::base::cursor::APPROACH_DISK;
+use crate::cache::Pin;
 use crate::sstable::index::Window;
 
 /// How far a seek in stages has come.
@@ -15,6 +17,40 @@ pub(super) enum Approach {
 }
 
 impl Walk {
+    /// Asks for block `i`, into which the walk is about to cross.
+    #[cold]
+    pub(super) fn expect(
+        ahead: &mut Option<(usize, Pin)>,
+        section: &Section,
+        i: usize,
+        keep: bool,
+    ) {
+        if ahead.is_none() {
+            *ahead = section.resident(i, keep).map(|pin| (i, pin));
+            if let Some((_, pin)) = ahead {
+                Block::prefetch_begin(pin, AHEAD_BYTES / 64);
+            }
+        }
+    }
+
+    /// Asks for the block that the walk comes to next, and for the slot of the one after that.
+    pub(super) fn look_ahead(
+        &mut self,
+        section: &Section,
+        next: Option<usize>,
+        after: Option<usize>,
+    ) {
+        let Some(next) = next else { return };
+        self.ahead = section.resident(next, self.keep).map(|pin| (next, pin));
+        if let Some((_, pin)) = &self.ahead {
+            Block::prefetch_search(pin, section.spots.is_none());
+            Block::prefetch_begin(pin, AHEAD_BYTES / 64);
+        }
+        if let Some(after) = after {
+            section.prefetch_slot(after);
+        }
+    }
+
     /// See [`crate::base::Cursor::approach`].
     pub(super) fn approach(
         &mut self,
@@ -26,7 +62,9 @@ impl Walk {
         self.approach = match (stage, self.approach) {
             (0, _) => {
                 self.positioned = false;
-                Approach::Window(section.index.window(key))
+                let window = section.index.window(key);
+                section.expect_slots(window.from);
+                Approach::Window(window)
             }
             (1, Approach::Window(window)) => {
                 let i = section.index.seek_in(window, key, number);
@@ -35,6 +73,7 @@ impl Walk {
             }
             (2, Approach::Block(i)) => {
                 if self.visited.as_ref().is_none_or(|visited| visited.i != i) {
+                    section.expect_ends(i);
                     self.ahead = section.resident(i, self.keep).map(|pin| (i, pin));
                     if let Some((_, pin)) = &self.ahead {
                         Block::prefetch_search(pin, section.spots.is_none());
@@ -72,7 +111,6 @@ impl Walk {
             let block = self.visited.as_ref().map(Visited::block);
             let found = block.and_then(|block| {
                 let at = block.lower_bound(key, number)?;
-                block.prefetch_entry(at, 8);
                 Some((at, block.count() - at))
             });
             if let Some((at, left)) = found {
