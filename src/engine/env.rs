@@ -66,6 +66,7 @@ impl Env {
     ) -> Result<Arc<Self>> {
         check::env(&options)?;
         let budget = options.memory_budget_bytes;
+        let memory_bytes = os.memory_bytes();
         let garbage = Arc::new(garbage(&*os));
         let memory = Recycler::new(budget / KEPT_PART);
         let shared = Shared {
@@ -80,7 +81,7 @@ impl Env {
         Ok(Arc::new(Self {
             vfs,
             os,
-            cache: BlockCache::new(budget),
+            cache: BlockCache::within(budget, memory_bytes),
             buffers: Arc::new(Budget::new(budget / 2)),
             garbage,
             memory,

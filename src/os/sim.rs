@@ -86,6 +86,11 @@ impl Os for SimOs {
         self.boot_id
     }
 
+    /// So little that no page cache is worth reading through.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
     fn process_id(&self) -> u32 {
         PROCESS_ID
     }

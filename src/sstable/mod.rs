@@ -16,6 +16,7 @@ mod block;
 mod builder;
 mod cursor;
 mod encode;
+mod fetch;
 mod filter;
 mod format;
 #[allow(
