@@ -156,6 +156,14 @@ impl BlockCache {
         self.is_short() && self.machine_bytes / 2 <= self.budget_bytes
     }
 
+    /// Where the cache outweighs the page cache, that has some room all the same: for so many 64ths of
+    /// the tables, if these are always the same ones.
+    pub(crate) fn page_cache_share(&self) -> u64 {
+        let room = self.machine_bytes.saturating_sub(self.budget_bytes) / 3 * 2;
+        let tables = self.table_bytes.load(Ordering::Relaxed).max(1);
+        (u128::from(room) * 64 / u128::from(tables)).try_into().unwrap_or(u64::MAX)
+    }
+
     /// Lookups that found their block. A statistic: may be a little low with many threads.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.get()

@@ -265,6 +265,11 @@ impl Slots {
         self.cache.has_room(bytes)
     }
 
+    /// See [`BlockCache::page_cache_share`].
+    pub(crate) fn page_cache_share(&self) -> u64 {
+        self.cache.page_cache_share()
+    }
+
     /// Counts a block that had to be read.
     pub(crate) fn missed(&self) {
         self.cache.misses.add();

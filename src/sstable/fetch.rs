@@ -7,7 +7,8 @@
 //! Where the page cache could hold no more than the cache does
 //! ([`crate::cache::BlockCache::outweighs_page_cache`]), blocks are read past it ([`Direct`]): it would
 //! be filled with copies of what is here, each page to be found, accounted and reclaimed for the next.
-//! A block that the system was asked for is read through it all the same. Compactions and new tables
+//! What room it has is used nevertheless: for one part of the groups, always the same, which it can hold
+//! whole ([`crate::cache::BlockCache::page_cache_share`]). A block that the system was asked for is read through it all the same. Compactions and new tables
 //! are read through the page cache, which has what was just written, and reads ahead.
 //!
 //! Any thread may call everything.
@@ -66,10 +67,34 @@ impl Section {
         }
         let (which, one_page) = ((self.offset_of(place), place.stored_bytes), is_one_page(place));
         let fits = |decoded: usize| self.fits(place, decoded);
-        let direct = source.direct.as_ref();
+        let direct = source.direct.as_ref().filter(|_| !self.asks_for_group(source, i));
         let block = source.data_block((&self.slots, direct), which, one_page, fits)?;
         let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
         Ok(self.enter(page, self.checked(source, i, block)?, For::Reader))
+    }
+
+    /// Whether block `i` of a table that is read past the page cache is one of those that this shall hold;
+    /// asks for it and its neighbours then.
+    fn asks_for_group(&self, source: &Source, i: usize) -> bool {
+        // Small tables begin at different places of the row, so that all together have their share.
+        let place = source.number.0.wrapping_mul(29).wrapping_add((i / GROUP_BLOCKS) as u64);
+        let is_chosen = place % 64 < self.slots.page_cache_share();
+        if is_chosen {
+            let (from, end) = self.group(i);
+            let begin = self.index.place(from).map_or(0, |place| self.offset_of(place));
+            let last = self.index.place(end - 1).map_or(begin, |place| {
+                self.offset_of(place) + place.stored_bytes + TRAILER_BYTES as u64
+            });
+            source.file.will_need(begin, usize::try_from(last - begin).unwrap_or(0));
+        }
+        is_chosen
+    }
+
+    /// Block `i` and those that it comes with.
+    fn group(&self, i: usize) -> (usize, usize) {
+        let from = i - i % GROUP_BLOCKS;
+        let end = self.index.reach(from, GROUP_BLOCKS, GROUP_BYTES);
+        if end > i { (from, end) } else { (i, i + 1) }
     }
 
     /// Block `i` with its neighbours, if there is room for them. None says nothing about the block.
@@ -77,9 +102,8 @@ impl Section {
         if !self.slots.has_room(2 * GROUP_BYTES) {
             return None;
         }
-        let from = i - i % GROUP_BLOCKS;
-        let end = self.index.reach(from, GROUP_BLOCKS, GROUP_BYTES);
-        if end <= i || end - from == 1 {
+        let (from, end) = self.group(i);
+        if end - from == 1 {
             return None;
         }
         let pins = self.read_run(source, (from, end), For::Neighbour).ok()?;

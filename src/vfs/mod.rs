@@ -111,6 +111,8 @@ pub(crate) trait File: Send + Sync {
     fn read_now(&self, _buf: &mut [u8], _offset: u64) -> bool {
         false
     }
+    /// Begins to bring `bytes` bytes at `offset` into the system's memory. A hint.
+    fn will_need(&self, _offset: u64, _bytes: usize) {}
     /// Fills `bufs` one after the other from `offset` on, as one read where the system can; returns
     /// how many bytes that were, perhaps fewer than there are.
     fn read_scattered(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {

@@ -45,7 +45,8 @@ fn past(bytes: &[u8], allowed: usize, most: usize) -> Arc<Past> {
 fn read_all(cache_bytes: u64, allowed: usize, most: usize) -> (u64, usize) {
     let entries = entries();
     let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
-    let (cache, past) = (BlockCache::new(cache_bytes), past(&bytes, allowed, most));
+    let cache = BlockCache::within(cache_bytes, cache_bytes);
+    let past = past(&bytes, allowed, most);
     let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
     let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
     for i in 0..entries.len() {
@@ -92,7 +93,7 @@ fn a_damaged_block_is_told_to_its_reader_and_not_to_those_of_its_neighbours() {
     let (mut bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
     let damaged = bytes.len() / 3;
     bytes[damaged] ^= 1;
-    let cache = BlockCache::new(8 << 20);
+    let cache = BlockCache::within(8 << 20, 8 << 20);
     let files = (MemFile::new(bytes.clone()) as _, Some(past(&bytes, usize::MAX, usize::MAX) as _));
     let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
 
@@ -123,5 +124,26 @@ fn short_memory_takes_the_filter_for_the_hash_index() {
         assert_eq!(get(&table, KeyspaceId(0), b"key00077x", u64::MAX).unwrap(), None);
         let section = table.section(KeyspaceId(0)).unwrap().unwrap();
         assert_eq!((section.hash.is_none(), section.filter.is_some()), (short, short));
+    }
+}
+
+#[test]
+fn the_page_cache_gets_its_share_of_the_blocks_and_always_the_same() {
+    let entries = entries();
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
+    // Room for 12 of 64 groups; that of the first block has place 11.
+    let (cache, past) = (BlockCache::within(40_000, 70_000), past(&bytes, usize::MAX, usize::MAX));
+    cache.add_table(106_666);
+    assert_eq!((cache.page_cache_share(), NUMBER.0 * 29 % 64), (12, 11));
+    let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
+    let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+
+    for round in 1..=2 {
+        for entry in &entries {
+            assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
+        }
+        // 115 blocks, the first eight of which are its share.
+        assert_eq!(past.calls.load(Ordering::Relaxed), round * 107);
+        assert_eq!(cache.misses(), round as u64 * 115);
     }
 }
