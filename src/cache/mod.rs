@@ -46,6 +46,8 @@ pub(crate) use slots::{Pin, Slots};
 
 /// What a block costs beyond its bytes: header, ring place and allocator overhead.
 const BLOCK_OVERHEAD_BYTES: u64 = 64;
+/// Memory is short where tables have more than so many times the memory budget.
+const SHORT_TIMES: u64 = 3;
 /// Evicted blocks that are retired together.
 const EVICTED_BATCH: usize = 32;
 
@@ -54,6 +56,13 @@ pub(crate) struct BlockCache {
     /// Bytes that may be resident. Written by `set_capacity`, read under the lock; no pairing,
     /// because the lock orders everything that depends on it.
     capacity_bytes: AtomicU64,
+    /// The capacity that it was made with: the whole memory budget.
+    budget_bytes: u64,
+    /// Bytes of memory that this process may use, page cache included.
+    machine_bytes: u64,
+    /// Bytes of the table files whose blocks may come here. Changed and read by anybody, relaxed:
+    /// only ways of reading hang on it.
+    table_bytes: AtomicU64,
     /// Bytes charged (C2). Changed and read by anybody, relaxed; residents are added under the
     /// lock only, so that two fills cannot use the same room.
     used_bytes: AtomicU64,
@@ -77,10 +86,20 @@ struct Ring {
 }
 
 impl BlockCache {
-    /// A cache for `capacity_bytes` bytes of blocks, overhead included. With 0 nothing is kept.
+    /// A cache for `capacity_bytes` bytes of blocks, overhead included, on a machine with memory
+    /// for much more. With 0 nothing is kept.
+    #[cfg(any(test, feature = "parts"))]
     pub(crate) fn new(capacity_bytes: u64) -> Arc<Self> {
+        Self::within(capacity_bytes, u64::MAX)
+    }
+
+    /// The same for a process that may use `machine_bytes` bytes of memory, page cache included.
+    pub(crate) fn within(capacity_bytes: u64, machine_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             capacity_bytes: AtomicU64::new(capacity_bytes),
+            budget_bytes: capacity_bytes,
+            machine_bytes,
+            table_bytes: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
             hits: Counter::default(),
             misses: Counter::default(),
@@ -108,6 +127,41 @@ impl BlockCache {
     /// Bytes charged now: resident blocks, slot chunks, and blocks that only pins keep (C2).
     pub(crate) fn used(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether so many bytes of new blocks fit without evicting others.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.used() + bytes <= self.capacity()
+    }
+
+    /// Tells of a table file whose blocks may come here; [`Self::remove_table`] takes it back.
+    pub(crate) fn add_table(&self, file_bytes: u64) {
+        self.table_bytes.fetch_add(file_bytes, Ordering::Relaxed);
+    }
+
+    /// Takes [`Self::add_table`] back.
+    pub(crate) fn remove_table(&self, file_bytes: u64) {
+        self.table_bytes.fetch_sub(file_bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the tables are so much larger than the memory budget that memory does more for their
+    /// blocks than for indexes that spare a search in them.
+    pub(crate) fn is_short(&self) -> bool {
+        self.table_bytes.load(Ordering::Relaxed) / SHORT_TIMES > self.budget_bytes
+    }
+
+    /// Whether, besides, what the system's page cache can hold is no more than what is here: then it
+    /// would hold the same blocks a second time, and others push them out.
+    pub(crate) fn outweighs_page_cache(&self) -> bool {
+        self.is_short() && self.machine_bytes / 2 <= self.budget_bytes
+    }
+
+    /// Where the cache outweighs the page cache, that has some room all the same: for so many 64ths of
+    /// the tables, if these are always the same ones.
+    pub(crate) fn page_cache_share(&self) -> u64 {
+        let room = self.machine_bytes.saturating_sub(self.budget_bytes) / 3 * 2;
+        let tables = self.table_bytes.load(Ordering::Relaxed).max(1);
+        (u128::from(room) * 64 / u128::from(tables)).try_into().unwrap_or(u64::MAX)
     }
 
     /// Lookups that found their block. A statistic: may be a little low with many threads.

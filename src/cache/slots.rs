@@ -266,6 +266,21 @@ impl Slots {
         self.cache.draft(least, wish)
     }
 
+    /// Whether so many bytes of new blocks fit into the cache without evicting others.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.cache.has_room(bytes)
+    }
+
+    /// See [`BlockCache::page_cache_share`].
+    pub(crate) fn page_cache_share(&self) -> u64 {
+        self.cache.page_cache_share()
+    }
+
+    /// Counts a block that had to be read.
+    pub(crate) fn missed(&self) {
+        self.cache.misses.add();
+    }
+
     /// Offers the decoded block `i` to the cache and pins it. When another thread was faster, that
     /// thread's block is returned; when there is no room, the block is only pinned.
     pub(crate) fn fill(&self, i: usize, block: Draft) -> Pin {

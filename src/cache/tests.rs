@@ -203,3 +203,23 @@ fn threads_never_see_another_block_than_the_one_asked_for() {
     drop(tables);
     assert_eq!(cache.used(), 0);
 }
+
+#[test]
+fn memory_is_short_and_the_page_cache_no_help_by_the_sizes_alone() {
+    let roomy = BlockCache::new(1000);
+    let narrow = BlockCache::within(1000, 2001);
+    let wide = BlockCache::within(1000, 2002);
+
+    for (tables, short) in [(0, false), (3002, false), (3003, true)] {
+        for cache in [&roomy, &narrow, &wide] {
+            cache.add_table(tables);
+            assert_eq!(cache.is_short(), short, "{tables} bytes of tables");
+        }
+        assert!(!roomy.outweighs_page_cache() && !wide.outweighs_page_cache());
+        assert_eq!(narrow.outweighs_page_cache(), short);
+        for cache in [&roomy, &narrow, &wide] {
+            cache.remove_table(tables);
+            assert!(!cache.is_short());
+        }
+    }
+}

@@ -15,8 +15,9 @@ use crate::version::{LevelSizes, Version};
 
 /// What is compacted when nothing was written for a while: what rewrites no more than a full level.
 const QUIET: Leftover = Leftover { sections: 2, rewrites: 10, levels: false };
-/// What is compacted when somebody waits for the end of all work.
-const WAITED_FOR: Leftover = Leftover { sections: 1, ..QUIET };
+/// What is compacted when somebody waits for the end of all work: the levels above the last, too, because
+/// a seek looks into each, and waits for the disk for each where tables are larger than memory.
+const WAITED_FOR: Leftover = Leftover { sections: 1, levels: true, ..QUIET };
 /// Sections of level 0 that start a compaction while writers are ahead of the flush: it would take a
 /// processor from both, and merges more at once later. Four times as many in any case.
 const LEVEL0_SECTIONS_BEHIND: usize = 10;

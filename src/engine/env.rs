@@ -79,6 +79,7 @@ impl Env {
     ) -> Result<Arc<Self>> {
         check::env(&options)?;
         let budget = options.memory_budget_bytes;
+        let memory_bytes = os.memory_bytes();
         let garbage = Arc::new(garbage(&*os));
         let memory = Recycler::new(budget / KEPT_PART);
         let shared = Shared {
@@ -95,7 +96,7 @@ impl Env {
             long_jobs: AtomicUsize::new(0),
             long_jobs_beside: os.processors().saturating_sub(1).max(1),
             os,
-            cache: BlockCache::new(budget),
+            cache: BlockCache::within(budget, memory_bytes),
             buffers: Arc::new(Budget::new(budget / 2)),
             garbage,
             memory,

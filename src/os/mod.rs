@@ -1,6 +1,8 @@
 //! Clock, randomness, threads, boot id and process id: the seam between the engine and the rest of
 //! the operating system. Tests replace it and step background work on one thread.
 
+#[cfg(any(target_os = "linux", test))]
+mod memory;
 pub(crate) mod real;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -22,6 +24,9 @@ pub(crate) trait Os: Send + Sync {
     /// Identifies this boot of the machine; 0 where it cannot be known (then nothing is proved by
     /// it: two zeros are not equal).
     fn boot_id(&self) -> u128;
+    /// Bytes of memory that this process may use, page cache included; `u64::MAX` where that is not
+    /// known.
+    fn memory_bytes(&self) -> u64;
     /// The process id.
     fn process_id(&self) -> u32;
     /// Runs `body` on a new thread. Never called when [`Os::is_stepped`].

@@ -74,6 +74,21 @@ impl Os for RealOs {
         self.boot_id
     }
 
+    #[cfg(target_os = "linux")]
+    fn memory_bytes(&self) -> u64 {
+        // SAFETY: the calls take and return numbers only.
+        let (pages, page) =
+            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        let machine = u64::try_from(pages).ok().zip(u64::try_from(page).ok());
+        let machine = machine.map_or(u64::MAX, |(pages, page)| pages.saturating_mul(page));
+        machine.min(super::memory::limit(|name| std::fs::read_to_string(name).ok()))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn memory_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
     fn process_id(&self) -> u32 {
         std::process::id()
     }

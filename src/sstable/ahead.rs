@@ -25,6 +25,9 @@ pub(super) const BYTES_MAX: u64 = 256 << 10;
 /// Most bytes that the system is told of at once.
 const TOLD_BYTES_MAX: u64 = 1 << 20;
 
+/// The number of no block.
+const NONE: usize = usize::MAX;
+
 /// Blocks ahead of one walk.
 pub(super) struct Ahead {
     /// Neighbouring blocks, in order.
@@ -35,18 +38,20 @@ pub(super) struct Ahead {
     window: usize,
     /// The system was told of the blocks before this one.
     told: usize,
+    /// The block that the system was asked for last, until another one is wanted.
+    asked: usize,
 }
 
 impl Ahead {
     /// No walk yet.
     pub(super) fn new() -> Self {
-        Self { held: VecDeque::new(), next: usize::MAX, window: 0, told: 0 }
+        Self { held: VecDeque::new(), next: NONE, window: 0, told: 0, asked: NONE }
     }
 
     /// Lets go of all blocks: the walk goes on elsewhere.
     pub(super) fn let_go(&mut self) {
         self.held.clear();
-        self.next = usize::MAX;
+        (self.next, self.asked) = (NONE, NONE);
     }
 
     /// Block `i`, which may have been read ahead.
@@ -56,7 +61,27 @@ impl Ahead {
         i: usize,
         keep: bool,
     ) -> Result<Pin> {
-        self.take(i).map_or_else(|| section.block(source, i, keep), Ok)
+        let is_asked = std::mem::replace(&mut self.asked, NONE) == i;
+        match self.take(i) {
+            Some(pin) => Ok(pin),
+            None if is_asked => section.asked_block(source, i, keep),
+            None => section.block(source, i, keep),
+        }
+    }
+
+    /// Block `i`, which is not in memory, if it can be read without waiting for the disk; else the
+    /// system begins to read it, and [`Self::block`] takes it from there.
+    pub(super) fn ask(
+        &mut self,
+        (section, source): (&Section, &Source),
+        i: usize,
+        keep: bool,
+    ) -> Option<Pin> {
+        let pin = section.read_now(source, i, keep);
+        if pin.is_none() {
+            self.asked = i;
+        }
+        pin
     }
 
     /// Block `i`, if it was read ahead; those before it are let go.
@@ -121,7 +146,7 @@ impl Ahead {
 impl Section {
     /// Block `i`, which is not in memory, if it can be read without waiting for the disk; else the
     /// system begins to read it. Only a hint: whatever is wrong shows when the block is read.
-    pub(super) fn read_now(&self, source: &Source, i: usize, keep: bool) -> Option<Pin> {
+    fn read_now(&self, source: &Source, i: usize, keep: bool) -> Option<Pin> {
         let place = self.index.place(i)?;
         if let (Some(spots), true) = (&self.spots, keep) {
             spots.will_need(self, i, i + 1);

@@ -17,6 +17,7 @@ mod builder;
 mod cursor;
 mod encode;
 mod expect;
+mod fetch;
 mod filter;
 mod format;
 #[allow(

@@ -4,12 +4,14 @@
 //! promised (T5). Nothing is allocated that the file's own length does not justify. Errors name
 //! file and offset. Any thread may call everything.
 
+use std::io::IoSliceMut;
 use std::sync::Arc;
 
 use crate::base::{Error, FileNumber, Result};
 use crate::cache::{Draft, Slots};
 use crate::vfs::{File, TableMap};
 
+use super::fetch::Direct;
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, TrailerCheck, decode_trailer};
 
 /// An open table file and who it is.
@@ -18,6 +20,8 @@ pub(super) struct Source {
     pub(super) number: FileNumber,
     pub(super) file_id: u64,
     pub(super) file_bytes: u64,
+    /// The file past the page cache, if single blocks are to be read so.
+    pub(super) direct: Option<Direct>,
     /// The file in memory, if blocks are to be used where they lie.
     pub(super) map: Option<Arc<TableMap>>,
 }
@@ -78,10 +82,24 @@ impl Source {
         slots.draft(bytes, if many { bytes + bytes / 8 } else { bytes })
     }
 
-    /// Reads a data block, checks and decodes it.
+    /// Fills `bufs` one after the other from `offset` on, as one read where that can be, past the page
+    /// cache if that is to be tried; returns how many bytes that were, perhaps fewer than there are.
+    pub(super) fn read_scattered(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+        offset: u64,
+        past: bool,
+    ) -> Result<usize> {
+        if self.direct.as_ref().is_some_and(|direct| past && direct.fill(bufs, offset)) {
+            return Ok(bufs.iter().map(|buf| buf.len()).sum());
+        }
+        self.file.read_scattered(bufs, offset)
+    }
+
+    /// Reads a data block, past the page cache if that is given and can be, checks and decodes it.
     pub(super) fn data_block(
         &self,
-        slots: &Slots,
+        (slots, direct): (&Slots, Option<&Direct>),
         place: (u64, u64),
         many: bool,
         fits: impl Fn(usize) -> bool,
@@ -89,7 +107,10 @@ impl Source {
         let mut draft = self.room_for(slots, place, many)?;
         let end = usize::try_from(place.1).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES);
         if let Some(stored) = draft.room().get_mut(..end) {
-            self.fill(stored, place.0)?;
+            let past = |direct: &Direct| direct.fill(&mut [IoSliceMut::new(stored)], place.0);
+            if !direct.is_some_and(past) {
+                self.fill(stored, place.0)?;
+            }
         }
         self.decode(slots, draft, place, many, fits)
     }

@@ -4,7 +4,6 @@
 //! read when they are asked for. Everything but the slots is immutable, and the slots are the
 //! cache's; any thread may call everything.
 
-use std::io::IoSliceMut;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -14,7 +13,6 @@ use crate::base::{Error, Kind, Lsn, Result};
 use crate::cache::{BlockCache, Draft, Pin, Slots};
 use crate::mem::epoch::Guard;
 
-use super::ahead::{BLOCKS_MAX, BYTES_MAX};
 use super::block::{Block, BlockEntry, Contradiction, add_heads};
 use super::expect::Tail;
 use super::filter::Filter;
@@ -50,6 +48,8 @@ pub(super) enum For {
     Passing,
     /// Nobody yet: the cache keeps it if it can, and counts nothing.
     Nobody,
+    /// Nobody yet, but a reader waits for a block beside it.
+    Neighbour,
 }
 
 impl For {
@@ -96,7 +96,8 @@ impl Section {
         let Some(index) = Index::decode(bytes, properties.data_bytes, page_bytes) else {
             return Err(source.corrupt_block(BlockKind::Index, parts.index, NONSENSE));
         };
-        let hash = load_hash(source, &properties, parts.hash)?;
+        let saves = cache.is_short() && properties.filter_bytes > 0 && source.map.is_none();
+        let hash = if saves { None } else { load_hash(source, &properties, parts.hash)? };
         let filter =
             if hash.is_some() { None } else { load_filter(source, &properties, parts.filter)? };
         let pages = usize::try_from(index.pages()).unwrap_or(0);
@@ -265,8 +266,10 @@ impl Section {
             }
             _ => {}
         }
-        let draft = self.read_block(source, i, place)?;
-        Ok(self.enter(page, draft, For::of(keep)))
+        if keep {
+            return self.fetch(source, i, place);
+        }
+        Ok(self.enter(page, self.read_block(source, i, place)?, For::Passing))
     }
 
     /// Gives a block that was read to those who want it.
@@ -282,64 +285,6 @@ impl Section {
         } else {
             self.slots.offer(page, draft)
         }
-    }
-
-    /// Reads blocks `from..end` by one call, and enters them. Stops before one that is damaged, so
-    /// that reading it tells what is wrong, if anybody comes to it.
-    pub(super) fn read_run(
-        &self,
-        source: &Source,
-        (from, end): (usize, usize),
-        to: For,
-    ) -> Result<Vec<Pin>> {
-        let places: Vec<BlockPlace> = (from..end).map_while(|i| self.index.place(i)).collect();
-        let Some(first) = places.first() else { return Ok(Vec::new()) };
-        let begin = self.offset_of(*first);
-        let room = |place: &BlockPlace| {
-            let which = (self.offset_of(*place), place.stored_bytes);
-            source.room_for(&self.slots, which, is_one_page(*place)).ok()
-        };
-        let mut drafts: Vec<Draft> = places.iter().map_while(room).collect();
-        let stored = |place: &BlockPlace| {
-            usize::try_from(place.stored_bytes).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES)
-        };
-        let mut bufs: Vec<IoSliceMut<'_>> = Vec::with_capacity(drafts.len());
-        for (draft, place) in drafts.iter_mut().zip(&places) {
-            bufs.push(IoSliceMut::new(draft.room().get_mut(..stored(place)).unwrap_or_default()));
-        }
-        let mut left = source.file.read_scattered(&mut bufs, begin)?;
-        drop(bufs);
-        let mut pins = Vec::with_capacity(drafts.len());
-        for (at, (draft, place)) in drafts.into_iter().zip(&places).enumerate() {
-            let Some(rest) = left.checked_sub(stored(place)) else { break };
-            left = rest;
-            let which = (self.offset_of(*place), place.stored_bytes);
-            let fits = |decoded: usize| self.fits(*place, decoded);
-            let one_page = is_one_page(*place);
-            let decoded = source.decode(&self.slots, draft, which, one_page, fits);
-            let Ok(block) = decoded.and_then(|b| self.checked(source, from + at, b)) else { break };
-            let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
-            pins.push(self.enter(page, block, to));
-        }
-        Ok(pins)
-    }
-
-    /// Brings the next blocks from `from` on that are not in the cache there, by one call. Returns
-    /// where to go on; none if there is nothing left to do, a block cannot be read, or it has more
-    /// than `room` bytes in memory.
-    pub(super) fn warm(&self, source: &Source, from: usize, room: u64) -> Option<usize> {
-        let blocks = self.index.len();
-        let from = (from..blocks).find(|i| !self.is_cached(*i))?;
-        let first_page = self.index.place(from)?.pages.0;
-        let fits = |i: &usize| {
-            let page_bytes = self.page_bytes as u64;
-            let end = self.index.place(*i).map(|place| u64::from(place.pages.1 - first_page));
-            !self.is_cached(*i) && end.is_some_and(|end| end.saturating_mul(page_bytes) <= room)
-        };
-        let reach = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
-        let to = (from..reach).take_while(fits).last()? + 1;
-        let pins = self.read_run(source, (from, to), For::Nobody).ok()?;
-        (!pins.is_empty()).then_some(from + pins.len())
     }
 
     /// Block `i` where it lies in the mapped file, checked; none if it is compressed.
@@ -379,7 +324,7 @@ impl Section {
     pub(super) fn read_block(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Draft> {
         let fits = |decoded: usize| self.fits(place, decoded);
         let which = (self.offset_of(place), place.stored_bytes);
-        let block = source.data_block(&self.slots, which, is_one_page(place), fits)?;
+        let block = source.data_block((&self.slots, None), which, is_one_page(place), fits)?;
         self.checked(source, i, block)
     }
 

@@ -14,9 +14,10 @@ use crate::base::Lsn;
 use crate::base::meta::{FileMeta, SectionMeta};
 use crate::base::{KeyspaceId, Kind, Result};
 use crate::cache::{BlockCache, Pin};
-use crate::vfs::File;
+use crate::vfs::{DirectFile, File};
 
 use super::cursor::TableCursor;
+use super::fetch::Direct;
 use super::format::{
     BlockKind, DIRECTORY_ENTRY_BYTES, FOOTER_BYTES, Footer, HEADER_BYTES, SectionPlace,
     TRAILER_BYTES, decode_directory, decode_footer, decode_header,
@@ -78,21 +79,34 @@ impl Deref for BlockSlice {
 }
 
 impl Table {
-    /// Opens the table that `meta` describes. With `mapped` its uncompressed blocks are used where
-    /// they lie in the file, if that can be mapped.
-    ///
-    /// # Errors
-    /// `Corrupt` if length, number or file id differ from `meta`, or header, footer or directory
-    /// are damaged; `Format` if a newer lsmer wrote it; `Io`.
+    /// [`Self::open_twice`] with the file opened once.
+    #[cfg(any(test, feature = "parts"))]
     pub(crate) fn open(
         file: Arc<dyn File>,
         meta: &FileMeta,
         cache: &Arc<BlockCache>,
         mapped: bool,
     ) -> Result<Arc<Self>> {
+        Self::open_twice((file, None), meta, cache, mapped)
+    }
+
+    /// Opens the table that `meta` describes. With `mapped` its uncompressed blocks are used where
+    /// they lie in the file, if that can be mapped. If the file is opened once more for direct reads,
+    /// readers read blocks past the system's page cache, as long as that works.
+    ///
+    /// # Errors
+    /// `Corrupt` if length, number or file id differ from `meta`, or header, footer or directory
+    /// are damaged; `Format` if a newer lsmer wrote it; `Io`.
+    pub(crate) fn open_twice(
+        (file, direct): (Arc<dyn File>, Option<Arc<dyn DirectFile>>),
+        meta: &FileMeta,
+        cache: &Arc<BlockCache>,
+        mapped: bool,
+    ) -> Result<Arc<Self>> {
         let file_bytes = file.len()?;
         let (number, file_id) = (meta.number, meta.file_id);
-        let mut source = Source { file, number, file_id, file_bytes, map: None };
+        let direct = direct.map(Direct::new);
+        let mut source = Source { file, number, file_id, file_bytes, direct, map: None };
         if file_bytes != meta.file_bytes {
             let what = format!("the file is {file_bytes} bytes long, expected {}", meta.file_bytes);
             return Err(source.corrupt(file_bytes.min(meta.file_bytes), what));

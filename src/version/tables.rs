@@ -77,6 +77,7 @@ impl Tables {
             shared: self.shared.clone(),
         });
         handles.insert(meta.number, Arc::downgrade(&handle));
+        self.shared.cache.add_table(meta.file_bytes);
         Ok(handle)
     }
 
@@ -154,8 +155,12 @@ impl TableHandle {
         if let Some(table) = self.table.get() {
             return Ok(table);
         }
-        let file = self.shared.dir.open(&filename::table(self.meta.number), false)?;
-        let table = Table::open(file, &self.meta, &self.shared.cache, self.shared.mapped)?;
+        let Shared { dir, cache, mapped, .. } = &*self.shared;
+        let name = filename::table(self.meta.number);
+        let file = dir.open(&name, false)?;
+        let past = cache.outweighs_page_cache() && !*mapped;
+        let direct = if past { dir.open_direct(&name).ok() } else { None };
+        let table = Table::open_twice((file, direct), &self.meta, cache, *mapped)?;
         Ok(self.table.get_or_init(|| table))
     }
 }
@@ -169,6 +174,7 @@ impl Drop for TableHandle {
             handles.remove(&self.meta.number);
         }
         drop(handles);
+        self.shared.cache.remove_table(self.meta.file_bytes);
         if self.retired.load(Ordering::Relaxed) {
             self.shared.unused.lock().push(self.meta.number);
         }

@@ -76,6 +76,11 @@ pub(crate) trait Dir: Send + Sync {
     /// Opens an existing file, for reading only or for both. A missing file is an `Io` error with
     /// errno ENOENT. Symbolic links are not followed.
     fn open(&self, name: &str, writable: bool) -> Result<Arc<dyn File>>;
+    /// Opens an existing complete file once more, to be read past the system's page cache.
+    /// `Unsupported` or another error where that cannot be; it can still be read by [`File`].
+    fn open_direct(&self, name: &str) -> Result<Arc<dyn DirectFile>> {
+        Err(Error::unsupported(format!("{name} cannot be read past the page cache here")))
+    }
     /// Removes a file; it need not be open. Durable only after [`Dir::sync`].
     fn remove(&self, name: &str) -> Result<()>;
     /// Renames within the directory, replacing `to`. Durable only after [`Dir::sync`].
@@ -106,6 +111,8 @@ pub(crate) trait File: Send + Sync {
     fn read_now(&self, _buf: &mut [u8], _offset: u64) -> bool {
         false
     }
+    /// Begins to bring `bytes` bytes at `offset` into the system's memory. A hint.
+    fn will_need(&self, _offset: u64, _bytes: usize) {}
     /// Fills `bufs` one after the other from `offset` on, as one read where the system can; returns
     /// how many bytes that were, perhaps fewer than there are.
     fn read_scattered(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
@@ -150,6 +157,14 @@ pub(crate) trait File: Send + Sync {
     fn map_table(&self, bytes: u64) -> Result<Arc<TableMap>> {
         Err(Error::unsupported(format!("{}: {bytes} bytes cannot be mapped here", self.name())))
     }
+}
+
+/// A complete file that is read past the system's page cache.
+pub(crate) trait DirectFile: Send + Sync {
+    /// Fills `bufs` one after the other from `offset` on, as one read; returns how many bytes that
+    /// were, perhaps fewer than there are. Any offset and any buffers will do; what they take is
+    /// copied. An error says nothing about the content, which can still be read by [`File`].
+    fn read(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize>;
 }
 
 /// A mapped log segment. Bytes stored survive the death of the process.

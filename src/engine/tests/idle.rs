@@ -122,3 +122,43 @@ fn the_file_of_a_flushed_log_becomes_a_later_log_and_goes_when_nobody_writes() {
     assert!(bytes_of_logs(&machine) <= IDLE_BYTES);
     assert_eq!(scan(&db).len(), 200);
 }
+
+#[test]
+fn who_waits_for_the_end_of_all_work_finds_next_to_nothing_above_the_last_level() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let mut word = 1_u64;
+    let mut fill = |count: u64, first: u64| {
+        for i in first..first + count {
+            let words = (0..8).map(|_| {
+                word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                format!("{word:016x}")
+            });
+            let value: String = words.collect();
+            put(&db, &format!("key{:04}", i * 777 % 2000), &value, &BUFFER).unwrap();
+        }
+        db.flush().unwrap();
+        machine.settle();
+    };
+    let levels = || -> Vec<u64> {
+        let stat = |level| db.stat(&format!("level{level}_bytes")).unwrap();
+        (0..7).map(stat).filter(|bytes| *bytes > 0).collect()
+    };
+    let is_light = |levels: &[u64]| {
+        let above: u64 = levels.iter().rev().skip(1).sum();
+        above * 10 < levels.iter().sum()
+    };
+    fill(600, 0);
+    let mut filled = 600;
+    while is_light(&levels()) {
+        fill(20, filled);
+        filled += 20;
+        assert!(filled < 2000, "{:?} without waiting", levels());
+    }
+
+    wait_idle(&db);
+
+    // What is left would rewrite more than ten times its size.
+    assert!(is_light(&levels()), "{:?}", levels());
+    assert_eq!(scan(&db).len() as u64, filled);
+}

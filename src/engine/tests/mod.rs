@@ -4,6 +4,7 @@ mod basics;
 mod budget;
 mod crash;
 mod damage;
+mod direct;
 mod fault;
 mod flushes;
 mod history;

@@ -83,7 +83,7 @@ impl Walk {
             }
             (3, Approach::Block(i)) => self.approach_entry(section, source, i, (key, number)),
             (APPROACH_DISK, Approach::Block(i)) if self.lacks(section, i) => {
-                self.ahead = section.read_now(source, i, self.keep).map(|pin| (i, pin));
+                self.ahead = self.run.ask((section, source), i, self.keep).map(|pin| (i, pin));
                 Approach::Block(i)
             }
             (_, approach) => approach,

@@ -1,6 +1,7 @@
 //! Tests of tables: a file in memory, entries in owned form, a small random generator.
 
 mod damage;
+mod fetch;
 mod model;
 mod page;
 mod parts;

@@ -11,10 +11,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+#[cfg(target_os = "linux")]
+use super::direct::PosixDirect;
 use super::file::PosixFile;
 use super::{lock, sync_names, sys};
 use crate::base::{Error, ErrorKind, Result};
-use crate::vfs::{Dir, DirLock, File, Listed, LockMode, MountInfo};
+use crate::vfs::{Dir, DirLock, DirectFile, File, Listed, LockMode, MountInfo};
 
 /// A directory by its descriptor.
 pub(super) struct PosixDir {
@@ -32,7 +34,7 @@ impl PosixDir {
         Error::io(doing, &self.path.join(name), cause)
     }
 
-    fn open_file(&self, doing: &str, name: &str, flags: libc::c_int) -> Result<Arc<dyn File>> {
+    fn open_file(&self, doing: &str, name: &str, flags: libc::c_int) -> Result<OsFile> {
         let c_name = component(name)?;
         let file = sys::open_at(self.fd.as_fd(), &c_name, flags, 0o600)
             .map_err(|cause| self.failed(doing, name, &cause))?;
@@ -42,7 +44,11 @@ impl PosixDir {
             let text = format!("{doing} {}: it is not a regular file", path.display());
             return Err(Error::new(ErrorKind::Io, text));
         }
-        Ok(Arc::new(PosixFile::new(file, name.to_owned(), self.path.join(name))))
+        Ok(file)
+    }
+
+    fn file(&self, file: OsFile, name: &str) -> Arc<dyn File> {
+        Arc::new(PosixFile::new(file, name.to_owned(), self.path.join(name)))
     }
 }
 
@@ -76,11 +82,19 @@ impl Dir for PosixDir {
     }
 
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
-        self.open_file("create", name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        Ok(self.file(self.open_file("create", name, flags)?, name))
     }
 
     fn open(&self, name: &str, writable: bool) -> Result<Arc<dyn File>> {
-        self.open_file("open", name, if writable { libc::O_RDWR } else { libc::O_RDONLY })
+        let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
+        Ok(self.file(self.open_file("open", name, flags)?, name))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_direct(&self, name: &str) -> Result<Arc<dyn DirectFile>> {
+        let file = self.open_file("open", name, libc::O_RDONLY | libc::O_DIRECT)?;
+        Ok(Arc::new(PosixDirect::new(file, self.path.join(name))?))
     }
 
     fn remove(&self, name: &str) -> Result<()> {

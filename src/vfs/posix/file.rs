@@ -90,6 +90,11 @@ impl File for PosixFile {
     }
 
     #[cfg(target_os = "linux")]
+    fn will_need(&self, offset: u64, bytes: usize) {
+        sys::will_need(self.file.as_fd(), offset, bytes);
+    }
+
+    #[cfg(target_os = "linux")]
     fn read_scattered(&self, bufs: &mut [io::IoSliceMut<'_>], offset: u64) -> Result<usize> {
         let read = sys::read_scattered(self.file.as_fd(), bufs, offset);
         read.map_err(|cause| self.failed("read", &cause))

@@ -11,6 +11,7 @@
 //! the limit; lsmer does not change the host's signals.
 
 mod dir;
+mod direct;
 mod file;
 mod lock;
 mod sys;

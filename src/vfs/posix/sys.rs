@@ -350,6 +350,30 @@ fn statx_mount_id(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
 
+/// What offsets and lengths of direct reads of a file must be multiples of; 0 if there are none. None
+/// where the system cannot tell (before Linux 6.1).
+#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+pub(super) fn direct_align(fd: BorrowedFd<'_>) -> Option<u32> {
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    let mask = libc::STATX_DIOALIGN;
+    // SAFETY: the empty name is a C string, the descriptor is open, and the result has room.
+    retry(|| unsafe {
+        let flags = libc::AT_EMPTY_PATH;
+        libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, mask, found.as_mut_ptr())
+    })
+    .ok()?;
+    // SAFETY: all zeros is a value of this plain structure, and the kernel wrote over it.
+    let found = unsafe { found.assume_init() };
+    let align = found.stx_dio_offset_align.max(found.stx_dio_mem_align);
+    (found.stx_mask & mask != 0).then_some(align)
+}
+
+/// What offsets and lengths of direct reads must be multiples of: not known here.
+#[cfg(all(target_os = "linux", not(any(target_env = "gnu", target_env = "musl"))))]
+pub(super) fn direct_align(_fd: BorrowedFd<'_>) -> Option<u32> {
+    None
+}
+
 /// Makes the content of a file durable, down to the platter.
 ///
 /// `std` calls fdatasync, or on Apple systems `F_FULLFSYNC`.

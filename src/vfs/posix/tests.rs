@@ -1,6 +1,6 @@
 //! Tests on a real directory: files, mapping, creation of directories.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,6 +72,42 @@ fn written_bytes_are_read_back_at_their_offsets() {
     assert_eq!(file.len().unwrap(), 13);
     assert_eq!(file.name(), "000001.sst");
     assert_eq!(content(&temp.path().join("000001.sst")), b"\0\0\0\0brown fox");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn direct_reads_give_any_range_of_what_was_synced_or_say_that_they_cannot() {
+    let (_temp, dir) = scratch();
+    let bytes: Vec<u8> =
+        (0..50_001_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+    let file = dir.create("000001.sst").unwrap();
+    file.write_at(&bytes, 0).unwrap();
+    file.sync().unwrap();
+    assert!(dir.open_direct("000002.sst").is_err());
+
+    // Not every file system has them.
+    let Ok(direct) = dir.open_direct("000001.sst") else { return };
+    for (offset, lengths) in [
+        (0, &[1][..]),
+        (0, &[4096]),
+        (511, &[2, 0, 4096]),
+        (4095, &[4098, 1, 9000]),
+        (12_345, &[7, 4096, 4108, 12]),
+        (49_990, &[5, 5, 5, 5]),
+        (49_664, &[400]),
+        (50_001, &[10]),
+        (1 << 20, &[10]),
+    ] {
+        let mut parts: Vec<Vec<u8>> = lengths.iter().map(|length| vec![0; *length]).collect();
+        let mut bufs: Vec<_> = parts.iter_mut().map(|part| IoSliceMut::new(part)).collect();
+
+        let read = direct.read(&mut bufs, offset as u64).unwrap();
+
+        let from = offset.min(bytes.len());
+        let wanted = lengths.iter().sum::<usize>().min(bytes.len() - from);
+        assert_eq!(read, wanted, "at {offset}");
+        assert!(parts.concat()[..read] == bytes[from..from + read], "at {offset}");
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) enum CallKind {
     Mount,
     Len,
     Read,
+    /// `DirectFile::read`.
+    ReadDirect,
     Write,
     Sync,
     Allocate,
@@ -44,8 +46,9 @@ impl CallKind {
     /// leaves the same bytes as one at the next call.
     #[cfg(not(loom))]
     pub(crate) fn changes(self) -> bool {
-        use CallKind::{FreeBytes, Len, List, Map, Mount, Open, OpenDir, Read};
-        !matches!(self, OpenDir | List | Open | FreeBytes | Mount | Len | Read | Map)
+        use CallKind::{FreeBytes, Len, List, Map, Mount, Open, OpenDir, Read, ReadDirect};
+        let reads = matches!(self, Read | ReadDirect | Map);
+        !reads && !matches!(self, OpenDir | List | Open | FreeBytes | Mount | Len)
     }
 }
 

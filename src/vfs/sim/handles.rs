@@ -3,6 +3,7 @@
 //! Each method is one call, under the one lock. A handle keeps its file alive when its name goes;
 //! it takes the lock when it is dropped, so no handle is dropped while the lock is held.
 
+use std::io::IoSliceMut;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::fault::{CallKind, Effect, Verdict, failure};
 use super::state::{FileNode, Holder, Node, NodeId, State};
 use crate::base::mutant::mutant;
 use crate::base::{Error, ErrorKind, Result, filename};
-use crate::vfs::{Dir, DirLock, File, Listed, LockMode, LogMap, MountInfo, TableMap};
+use crate::vfs::{Dir, DirLock, DirectFile, File, Listed, LockMode, LogMap, MountInfo, TableMap};
 
 /// What every handle holds: a counted reference to a node, and words for messages.
 struct Handle {
@@ -153,6 +154,15 @@ impl Dir for SimDir {
             Ok(Some(self.handle(state, id, name)))
         })?;
         Ok(Self::file(handle, writable))
+    }
+
+    fn open_direct(&self, name: &str) -> Result<Arc<dyn DirectFile>> {
+        let handle = self.call_on(CallKind::Open, ("open", name), |state| {
+            let id = self.find(state, "open", name)?;
+            Ok(Some(self.handle(state, id, name)))
+        })?;
+        let handle = handle.expect("a call that succeeds was done");
+        Ok(Arc::new(SimFile { handle, writable: false }))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -364,6 +374,20 @@ impl File for SimFile {
             }
         })?;
         Ok(Arc::new(TableMap::of(image)))
+    }
+}
+
+impl DirectFile for SimFile {
+    fn read(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        let bytes = bufs.iter().map(|buf| buf.len()).sum();
+        self.call(CallKind::ReadDirect, "read", bytes, |state, _| {
+            let Some(file) = state.file(self.handle.id) else { return Ok(0) };
+            let mut done = 0;
+            for buf in bufs {
+                done += file.current.read(buf, offset + done as u64);
+            }
+            Ok(done)
+        })
     }
 }
 

@@ -1,0 +1,182 @@
+//! Reading blocks that are not in memory.
+//!
+//! A reader waits for the disk, whatever the length of a read is, as long as that is short. So while
+//! the cache has room, a block comes with its neighbours, by one call: after an opening the cache is
+//! full after an eighth of the waits. When it is full, a block comes alone.
+//!
+//! Where the page cache could hold no more than the cache does
+//! ([`crate::cache::BlockCache::outweighs_page_cache`]), blocks are read past it ([`Direct`]): it would
+//! be filled with copies of what is here, each page to be found, accounted and reclaimed for the next.
+//! What room it has is used nevertheless: for one part of the groups, always the same, which it can hold
+//! whole ([`crate::cache::BlockCache::page_cache_share`]). A block that the system was asked for is read through it all the same. Compactions and new tables
+//! are read through the page cache, which has what was just written, and reads ahead.
+//!
+//! Any thread may call everything.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::Result;
+use crate::cache::{Draft, Pin};
+use crate::vfs::DirectFile;
+
+use super::ahead::{BLOCKS_MAX, BYTES_MAX};
+use super::format::TRAILER_BYTES;
+use super::index::BlockPlace;
+use super::read::Source;
+use super::section::{For, Section, is_one_page};
+
+/// Blocks that are read together while there is room: those whose number divided by this is the
+/// same, if they have at most so many bytes.
+const GROUP_BLOCKS: usize = 8;
+const GROUP_BYTES: u64 = 40 << 10;
+
+/// A table file past the system's page cache, as long as that works.
+pub(super) struct Direct {
+    file: Arc<dyn DirectFile>,
+    /// Set once by any reader after an error, read by all; relaxed, because it only spares calls.
+    failed: AtomicBool,
+}
+
+impl Direct {
+    /// Reads will be tried.
+    pub(super) fn new(file: Arc<dyn DirectFile>) -> Self {
+        Self { file, failed: AtomicBool::new(false) }
+    }
+
+    /// Fills all of `bufs` from `offset` on; false if that cannot be had this way.
+    pub(super) fn fill(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> bool {
+        if self.failed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let read = self.file.read(bufs, offset);
+        if read.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        read.is_ok_and(|read| read == wanted)
+    }
+}
+
+impl Section {
+    /// Block `i`, which is neither in the cache nor to be used in a mapped file, for a reader.
+    pub(super) fn fetch(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Pin> {
+        if let Some(pin) = self.fetch_group(source, i) {
+            return Ok(pin);
+        }
+        let (which, one_page) = ((self.offset_of(place), place.stored_bytes), is_one_page(place));
+        let fits = |decoded: usize| self.fits(place, decoded);
+        let direct = source.direct.as_ref().filter(|_| !self.asks_for_group(source, i));
+        let block = source.data_block((&self.slots, direct), which, one_page, fits)?;
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        Ok(self.enter(page, self.checked(source, i, block)?, For::Reader))
+    }
+
+    /// Whether block `i` of a table that is read past the page cache is one of those that this shall hold;
+    /// asks for it and its neighbours then.
+    fn asks_for_group(&self, source: &Source, i: usize) -> bool {
+        // Small tables begin at different places of the row, so that all together have their share.
+        let place = source.number.0.wrapping_mul(29).wrapping_add((i / GROUP_BLOCKS) as u64);
+        let is_chosen = place % 64 < self.slots.page_cache_share();
+        if is_chosen {
+            let (from, end) = self.group(i);
+            let begin = self.index.place(from).map_or(0, |place| self.offset_of(place));
+            let last = self.index.place(end - 1).map_or(begin, |place| {
+                self.offset_of(place) + place.stored_bytes + TRAILER_BYTES as u64
+            });
+            source.file.will_need(begin, usize::try_from(last - begin).unwrap_or(0));
+        }
+        is_chosen
+    }
+
+    /// Block `i` and those that it comes with.
+    fn group(&self, i: usize) -> (usize, usize) {
+        let from = i - i % GROUP_BLOCKS;
+        let end = self.index.reach(from, GROUP_BLOCKS, GROUP_BYTES);
+        if end > i { (from, end) } else { (i, i + 1) }
+    }
+
+    /// Block `i` with its neighbours, if there is room for them. None says nothing about the block.
+    fn fetch_group(&self, source: &Source, i: usize) -> Option<Pin> {
+        if !self.slots.has_room(2 * GROUP_BYTES) {
+            return None;
+        }
+        let (from, end) = self.group(i);
+        if end - from == 1 {
+            return None;
+        }
+        let pins = self.read_run(source, (from, end), For::Neighbour).ok()?;
+        let pin = pins.into_iter().nth(i - from)?;
+        self.slots.missed();
+        Some(pin)
+    }
+
+    /// Block `i`, which the system was asked for.
+    pub(super) fn asked_block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
+        if let Some(pin) = self.resident(i, keep) {
+            return Ok(pin);
+        }
+        let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        Ok(self.enter(page, self.read_block(source, i, place)?, For::of(keep)))
+    }
+
+    /// Reads blocks `from..end` by one call, and enters them. Stops before one that is damaged, so
+    /// that reading it tells what is wrong, if anybody comes to it.
+    pub(super) fn read_run(
+        &self,
+        source: &Source,
+        (from, end): (usize, usize),
+        to: For,
+    ) -> Result<Vec<Pin>> {
+        let places: Vec<BlockPlace> = (from..end).map_while(|i| self.index.place(i)).collect();
+        let Some(first) = places.first() else { return Ok(Vec::new()) };
+        let begin = self.offset_of(*first);
+        let room = |place: &BlockPlace| {
+            let which = (self.offset_of(*place), place.stored_bytes);
+            source.room_for(&self.slots, which, is_one_page(*place)).ok()
+        };
+        let mut drafts: Vec<Draft> = places.iter().map_while(room).collect();
+        let stored = |place: &BlockPlace| {
+            usize::try_from(place.stored_bytes).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES)
+        };
+        let mut bufs: Vec<IoSliceMut<'_>> = Vec::with_capacity(drafts.len());
+        for (draft, place) in drafts.iter_mut().zip(&places) {
+            bufs.push(IoSliceMut::new(draft.room().get_mut(..stored(place)).unwrap_or_default()));
+        }
+        let mut left = source.read_scattered(&mut bufs, begin, matches!(to, For::Neighbour))?;
+        drop(bufs);
+        let mut pins = Vec::with_capacity(drafts.len());
+        for (at, (draft, place)) in drafts.into_iter().zip(&places).enumerate() {
+            let Some(rest) = left.checked_sub(stored(place)) else { break };
+            left = rest;
+            let which = (self.offset_of(*place), place.stored_bytes);
+            let fits = |decoded: usize| self.fits(*place, decoded);
+            let one_page = is_one_page(*place);
+            let decoded = source.decode(&self.slots, draft, which, one_page, fits);
+            let Ok(block) = decoded.and_then(|b| self.checked(source, from + at, b)) else { break };
+            let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+            pins.push(self.enter(page, block, to));
+        }
+        Ok(pins)
+    }
+
+    /// Brings the next blocks from `from` on that are not in the cache there, by one call. Returns
+    /// where to go on; none if there is nothing left to do, a block cannot be read, or it has more
+    /// than `room` bytes in memory.
+    pub(super) fn warm(&self, source: &Source, from: usize, room: u64) -> Option<usize> {
+        let blocks = self.index.len();
+        let from = (from..blocks).find(|i| !self.is_cached(*i))?;
+        let first_page = self.index.place(from)?.pages.0;
+        let fits = |i: &usize| {
+            let page_bytes = self.page_bytes as u64;
+            let end = self.index.place(*i).map(|place| u64::from(place.pages.1 - first_page));
+            !self.is_cached(*i) && end.is_some_and(|end| end.saturating_mul(page_bytes) <= room)
+        };
+        let reach = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
+        let to = (from..reach).take_while(fits).last()? + 1;
+        let pins = self.read_run(source, (from, to), For::Nobody).ok()?;
+        (!pins.is_empty()).then_some(from + pins.len())
+    }
+}

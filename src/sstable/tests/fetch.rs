@@ -1,0 +1,149 @@
+//! Blocks that are not in memory: alone, with their neighbours, past the page cache.
+
+use std::io::IoSliceMut;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::base::ErrorKind;
+use crate::vfs::DirectFile;
+
+/// Answers like the file, as often as it may; then it fails.
+struct Past {
+    bytes: Vec<u8>,
+    calls: AtomicUsize,
+    allowed: usize,
+    /// At most so many bytes by one call.
+    most: usize,
+}
+
+impl DirectFile for Past {
+    fn read(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.allowed {
+            return Err(Error::unsupported("as a file system without direct reads"));
+        }
+        let mut from = usize::try_from(offset).unwrap();
+        let end = self.bytes.len().min(from.saturating_add(self.most));
+        for buf in &mut *bufs {
+            let part = buf.len().min(end - from);
+            buf[..part].copy_from_slice(&self.bytes[from..from + part]);
+            from += part;
+        }
+        Ok(from - usize::try_from(offset).unwrap())
+    }
+}
+
+fn entries() -> Vec<Owned> {
+    let key = |i: u64| format!("key{i:05}").into_bytes();
+    (0..4000).map(|i| Owned::put(&key(i), i + 1, &[i.to_le_bytes()[0]; 100])).collect()
+}
+
+fn past(bytes: &[u8], allowed: usize, most: usize) -> Arc<Past> {
+    Arc::new(Past { bytes: bytes.to_vec(), calls: AtomicUsize::new(0), allowed, most })
+}
+
+/// Reads all keys by `get` in no order, and some by cursor; returns the misses and the direct reads.
+fn read_all(cache_bytes: u64, allowed: usize, most: usize) -> (u64, usize) {
+    let entries = entries();
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
+    let cache = BlockCache::within(cache_bytes, cache_bytes);
+    let past = past(&bytes, allowed, most);
+    let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
+    let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+    for i in 0..entries.len() {
+        let entry = &entries[i * 1237 % entries.len()];
+        let found = get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap();
+        assert_eq!(found.as_ref(), Some(entry));
+    }
+    let misses = cache.misses();
+    assert!(scan(&table, KeyspaceId(0)).unwrap() == entries);
+    table.verify().unwrap();
+    (misses, past.calls.load(Ordering::Relaxed))
+}
+
+#[test]
+fn blocks_come_with_their_neighbours_while_there_is_room() {
+    // 115 blocks.
+    let (misses, calls) = read_all(8 << 20, usize::MAX, usize::MAX);
+    assert_eq!((misses, calls), (15, 15));
+}
+
+#[test]
+fn blocks_come_alone_into_a_cache_that_is_full() {
+    let (misses, calls) = read_all(20_000, usize::MAX, usize::MAX);
+    assert!(misses > 1000 && calls >= 1000, "{misses} misses, {calls} direct reads");
+}
+
+#[test]
+fn what_cannot_be_read_past_the_page_cache_is_read_through_it_and_an_error_is_the_last_try() {
+    for cache_bytes in [20_000, 8 << 20] {
+        for allowed in [0, 1, 9] {
+            let (misses, calls) = read_all(cache_bytes, allowed, usize::MAX);
+            assert!(misses >= 15);
+            assert_eq!(calls, allowed + 1);
+        }
+        // Too few bytes are no error, and never taken for all of them.
+        let (_, calls) = read_all(cache_bytes, usize::MAX, 4000);
+        assert!(calls >= 15);
+    }
+}
+
+#[test]
+fn a_damaged_block_is_told_to_its_reader_and_not_to_those_of_its_neighbours() {
+    let entries = entries();
+    let (mut bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
+    let damaged = bytes.len() / 3;
+    bytes[damaged] ^= 1;
+    let cache = BlockCache::within(8 << 20, 8 << 20);
+    let files = (MemFile::new(bytes.clone()) as _, Some(past(&bytes, usize::MAX, usize::MAX) as _));
+    let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+
+    let mut wrong = 0;
+    for entry in &entries {
+        match get(&table, KeyspaceId(0), &entry.key, u64::MAX) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(entry)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                wrong += 1;
+            }
+        }
+    }
+    assert!((20..40).contains(&wrong), "the entries of one block, not {wrong}");
+}
+
+#[test]
+fn short_memory_takes_the_filter_for_the_hash_index() {
+    let options = KeyspaceOptions { compression: Compression::None, ..KeyspaceOptions::default() };
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), options, entries())]);
+    for short in [false, true] {
+        let cache = BlockCache::new(100_000);
+        cache.add_table(if short { 400_000 } else { 300_000 });
+        let table = Table::open(MemFile::new(bytes.clone()), &meta.file, &cache, false).unwrap();
+        for entry in entries() {
+            assert_eq!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap(), Some(entry));
+        }
+        assert_eq!(get(&table, KeyspaceId(0), b"key00077x", u64::MAX).unwrap(), None);
+        let section = table.section(KeyspaceId(0)).unwrap().unwrap();
+        assert_eq!((section.hash.is_none(), section.filter.is_some()), (short, short));
+    }
+}
+
+#[test]
+fn the_page_cache_gets_its_share_of_the_blocks_and_always_the_same() {
+    let entries = entries();
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
+    // Room for 12 of 64 groups; that of the first block has place 11.
+    let (cache, past) = (BlockCache::within(40_000, 70_000), past(&bytes, usize::MAX, usize::MAX));
+    cache.add_table(106_666);
+    assert_eq!((cache.page_cache_share(), NUMBER.0 * 29 % 64), (12, 11));
+    let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
+    let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+
+    for round in 1..=2 {
+        for entry in &entries {
+            assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
+        }
+        // 115 blocks, the first eight of which are its share.
+        assert_eq!(past.calls.load(Ordering::Relaxed), round * 107);
+        assert_eq!(cache.misses(), round as u64 * 115);
+    }
+}
