@@ -91,6 +91,10 @@ impl Drop for Iter {
             self.db.spare.leave(body, &self.db.state.load(&guard).version)
         };
         drop(unneeded);
+        if self.db.check_open().is_err() {
+            // A close that ran meanwhile has cleared it before.
+            self.db.spare.clear();
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Ahead {
         let is_asked = std::mem::replace(&mut self.asked, NONE) == i;
         match self.take(i) {
             Some(pin) => Ok(pin),
-            None if is_asked => section.asked_block(source, i, keep),
+            None if is_asked && !section.is_mapped() => section.asked_block(source, i, keep),
             None => section.block(source, i, keep),
         }
     }

@@ -31,6 +31,8 @@ use super::section::{For, Section, is_one_page};
 /// same, if they have at most so many bytes.
 const GROUP_BLOCKS: usize = 8;
 const GROUP_BYTES: u64 = 40 << 10;
+/// What is longer goes through the page cache: past it each read has pages of its own.
+const DIRECT_BYTES_MAX: usize = 256 << 10;
 
 /// A table file past the system's page cache, as long as that works.
 pub(super) struct Direct {
@@ -47,10 +49,10 @@ impl Direct {
 
     /// Fills all of `bufs` from `offset` on; false if that cannot be had this way.
     pub(super) fn fill(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> bool {
-        if self.failed.load(Ordering::Relaxed) {
+        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted > DIRECT_BYTES_MAX || self.failed.load(Ordering::Relaxed) {
             return false;
         }
-        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
         let read = self.file.read(bufs, offset);
         if read.is_err() {
             self.failed.store(true, Ordering::Relaxed);
@@ -99,7 +101,8 @@ impl Section {
 
     /// Block `i` with its neighbours, if there is room for them. None says nothing about the block.
     fn fetch_group(&self, source: &Source, i: usize) -> Option<Pin> {
-        if !self.slots.has_room(2 * GROUP_BYTES) {
+        // What lies beside it in a mapping is used there.
+        if self.is_mapped() || !self.slots.has_room(2 * GROUP_BYTES) {
             return None;
         }
         let (from, end) = self.group(i);
@@ -110,6 +113,11 @@ impl Section {
         let pin = pins.into_iter().nth(i - from)?;
         self.slots.missed();
         Some(pin)
+    }
+
+    /// Whether blocks are used where they lie in a mapping of the file.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.spots.is_some()
     }
 
     /// Block `i`, which the system was asked for.

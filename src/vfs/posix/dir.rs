@@ -16,7 +16,9 @@ use super::direct::PosixDirect;
 use super::file::PosixFile;
 use super::{lock, sync_names, sys};
 use crate::base::{Error, ErrorKind, Result};
-use crate::vfs::{Dir, DirLock, DirectFile, File, Listed, LockMode, MountInfo};
+#[cfg(target_os = "linux")]
+use crate::vfs::DirectFile;
+use crate::vfs::{Dir, DirLock, File, Listed, LockMode, MountInfo};
 
 /// A directory by its descriptor.
 pub(super) struct PosixDir {

@@ -35,8 +35,12 @@ pub(super) struct PosixDirect {
 
 impl PosixDirect {
     /// Wraps an open regular file; `path` is for messages. `Unsupported` if its file system has no
-    /// such reads, or only of more than a page.
+    /// such reads, or only of more than a page, or if descriptors are better kept for files that have
+    /// none yet.
     pub(super) fn new(file: OsFile, path: PathBuf) -> Result<Self> {
+        if !sys::are_descriptors_left(file.as_fd()) {
+            return Err(Error::unsupported(format!("{}: too few descriptors", path.display())));
+        }
         let align = sys::direct_align(file.as_fd()).map_or(Some(PAGE_BYTES), |align| {
             let align = usize::try_from(align).ok()?;
             (align > 0 && PAGE_BYTES % align == 0).then_some(align)

@@ -350,6 +350,20 @@ fn statx_mount_id(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
 
+/// Whether the process has used less than a quarter of the descriptors that it may have, as far as
+/// the number of this one tells.
+#[cfg(target_os = "linux")]
+pub(super) fn are_descriptors_left(fd: BorrowedFd<'_>) -> bool {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the result has room.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call succeeded, so the result is filled in.
+    let limit = unsafe { limit.assume_init() }.rlim_cur;
+    i128::from(fd.as_raw_fd()) < i128::from(limit) / 4
+}
+
 /// What offsets and lengths of direct reads of a file must be multiples of; 0 if there are none. None
 /// where the system cannot tell (before Linux 6.1).
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
