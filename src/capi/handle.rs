@@ -192,14 +192,16 @@ pub(super) fn close_db(
     let word = word_of(handle);
     {
         let look = Call::new("lsm_close");
-        ready(&look.db(handle)?.open)?;
+        let open = &look.db(handle)?.open;
+        ready(open)?;
+        // First: who finds the handle gone finds its children closed. If it is gone already, they are.
+        open.engine.leave_children();
     }
     let Some(closing) = with_record(|mine| SLAB.close(word, mine)) else {
         return Err(not_live::<DbObject>(word));
     };
     // SAFETY: `Call::db` has checked the kind; the object is valid until `finish`.
     let open = unsafe { &(*closing.object().cast::<DbObject>()).open };
-    open.engine.leave_children();
     let closed = close(open);
     closing.wait_for_users();
     // SAFETY: as above; nobody uses the object any more, and closing made it ours.

@@ -130,7 +130,7 @@ pub(crate) struct Db {
     pub(super) counters: Counters,
     /// `OPEN`, `CLOSING` or `CLOSED`; written by close, read by every call.
     pub(super) life: AtomicU32,
-    /// Whether iterators and other children answer `Closed`. Set (release) once by the closer, before
+    /// Whether iterators and other children answer `Closed`. Set (release) by closers, before
     /// anything of the close is done; read (acquire) by every call on a child.
     pub(super) is_left: AtomicBool,
     pub(super) lock: Mutex<Option<Box<dyn DirLock>>>,
