@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use super::db::{Db, LogLevel};
+use super::db::{Db, LogLevel, OPEN};
 use super::generation::Sealed;
 use super::worker::Running;
 use crate::base::meta::{SectionMeta, TableMeta};
 use crate::base::mutant::mutant;
-use crate::base::{Cursor, FileNumber, Level, Lsn, Result, filename};
+use crate::base::{Cursor, Error, FileNumber, Level, Lsn, Result, filename};
 use crate::manifest::{AddedSection, VersionEdit};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
@@ -110,15 +110,19 @@ impl Db {
     /// `Closed` once a close has begun: it waits for whoever came before, and for nobody else.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
         let _running = Running::new(&self.jobs);
-        self.check_open()?;
+        if self.life.load(Ordering::SeqCst) != OPEN {
+            return Err(Error::closed());
+        }
         let claim = self.flushes.claim(|| self.whole_sealed(), || self.new_file_number());
         let Some((end, source, number)) = claim else { return Ok(false) };
-        let outcome =
-            self.poison.check().and_then(|()| self.write_out_sealed(&source, end, number));
-        if outcome.is_err() {
-            self.flushes.give_up(end);
-        }
-        let outcome = outcome.and_then(|()| self.install_written());
+        let written = self.poison.check().and_then(|()| self.write_out_sealed(source, end, number));
+        let outcome = match written {
+            Ok(written) => self.install_written(end, written),
+            Err(error) => {
+                self.flushes.give_up(end);
+                Err(error)
+            }
+        };
         self.room_parking.notify();
         outcome.map(|()| true).inspect_err(|error| {
             self.note_background_error(&error.clone().during("a flush failed"));
@@ -135,12 +139,12 @@ impl Db {
     }
 
     /// Makes the table of a claimed generation, and brings it into the cache if it will be read.
-    fn write_out_sealed(&self, source: &Sealed, end: Lsn, number: FileNumber) -> Result<()> {
+    fn write_out_sealed(&self, source: Sealed, end: Lsn, number: FileNumber) -> Result<Flushed> {
         let started_ns = self.env.os.monotonic_ns();
         // Nobody stores into its log any more.
         source.release_log();
         let reads = self.reads();
-        let table = self.write_table(source, end, number)?;
+        let table = self.write_table(&source, end, number)?;
         // Kept until they are installed, so that what was brought in stays.
         let mut sections = Vec::new();
         if let Some(table) = &table {
@@ -150,19 +154,20 @@ impl Db {
                 self.warm_before(&sections, reads);
             }
         }
-        self.flushes.put(end, Flushed { source: source.clone(), table, sections, started_ns });
-        Ok(())
+        Ok(Flushed { source, table, sections, started_ns })
     }
 
     /// Installs what is complete, oldest first, unless somebody is at it: then he goes on with ours.
-    fn install_written(&self) -> Result<()> {
-        let (mut done, mut outcome) = (None, Ok(()));
-        while let Some((end, flushed)) = self.flushes.next(done, || self.oldest_end()) {
-            outcome = outcome.and(self.install_one(flushed, end));
-            done = Some(end);
-        }
-        if done.is_some() && outcome.is_ok() {
-            self.clear_background_error();
+    fn install_written(&self, end: Lsn, written: Flushed) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut next = self.flushes.put(end, written, || self.oldest_end());
+        while let Some((end, flushed)) = next {
+            let installed = self.install_one(flushed, end);
+            if installed.is_ok() {
+                self.clear_background_error();
+            }
+            outcome = outcome.and(installed);
+            next = self.flushes.done(end, || self.oldest_end());
         }
         outcome
     }

@@ -59,30 +59,25 @@ impl<T> Flushes<T> {
         self.state.lock().claimed.retain(|claimed| *claimed != end);
     }
 
-    /// What was claimed is complete.
-    pub(super) fn put(&self, end: Lsn, written: T) {
-        self.state.lock().written.insert(end, written);
-    }
-
-    /// What is to be installed now: that of the oldest generation, if it is complete and nobody else
-    /// installs. Whoever got something asks again when that is over, well or not: `done`.
-    pub(super) fn next(
+    /// What was claimed is complete. Returns what the caller is to install now: that of the oldest
+    /// generation, if it is complete and nobody else installs. He says when that is over, well or
+    /// not, by [`Flushes::done`].
+    pub(super) fn put(
         &self,
-        done: Option<Lsn>,
+        end: Lsn,
+        written: T,
         oldest: impl FnOnce() -> Option<Lsn>,
     ) -> Option<(Lsn, T)> {
         let mut state = self.state.lock();
-        if done.is_some() {
-            state.installing = false;
-            state.claimed.retain(|claimed| Some(*claimed) != done);
-        }
-        if state.installing {
-            return None;
-        }
-        let end = oldest()?;
-        let written = state.written.remove(&end)?;
-        state.installing = true;
-        Some((end, written))
+        state.written.insert(end, written);
+        if state.installing { None } else { state.begin(oldest()) }
+    }
+
+    /// The installation of `end` is over. Returns the next one, as [`Flushes::put`] does.
+    pub(super) fn done(&self, end: Lsn, oldest: impl FnOnce() -> Option<Lsn>) -> Option<(Lsn, T)> {
+        let mut state = self.state.lock();
+        state.claimed.retain(|claimed| *claimed != end);
+        state.begin(oldest())
     }
 
     /// Whether somebody writes or installs.
@@ -101,6 +96,15 @@ impl<T> Flushes<T> {
         let mut state = self.state.lock();
         state.claimed.clear();
         std::mem::take(&mut state.written).into_values()
+    }
+}
+
+impl<T> State<T> {
+    /// For who may install: takes what the oldest generation became, if it is complete.
+    fn begin(&mut self, oldest: Option<Lsn>) -> Option<(Lsn, T)> {
+        let next = oldest.and_then(|end| Some((end, self.written.remove(&end)?)));
+        self.installing = next.is_some();
+        next
     }
 }
 
@@ -128,15 +132,25 @@ mod tests {
         let flushes = Flushes::new();
         claim(&flushes, &[64, 128]);
         claim(&flushes, &[64, 128]);
-        flushes.put(Lsn(128), "newer");
-        assert!(flushes.next(None, || Some(Lsn(64))).is_none());
-        flushes.put(Lsn(64), "older");
-        assert_eq!(flushes.next(None, || Some(Lsn(64))), Some((Lsn(64), "older")));
-        assert!(flushes.next(None, || Some(Lsn(128))).is_none(), "one installs at a time");
-        assert_eq!(flushes.next(Some(Lsn(64)), || Some(Lsn(128))), Some((Lsn(128), "newer")));
+        assert!(flushes.put(Lsn(128), "newer", || Some(Lsn(64))).is_none());
+        let older = flushes.put(Lsn(64), "older", || Some(Lsn(64)));
+        assert_eq!(older, Some((Lsn(64), "older")));
         assert!(flushes.is_busy());
-        assert!(flushes.next(Some(Lsn(128)), || None).is_none());
+        assert_eq!(flushes.done(Lsn(64), || Some(Lsn(128))), Some((Lsn(128), "newer")));
+        assert!(flushes.is_busy());
+        assert!(flushes.done(Lsn(128), || None).is_none());
         assert!(!flushes.is_busy());
+    }
+
+    #[test]
+    fn one_installs_at_a_time_and_goes_on_with_what_came_meanwhile() {
+        let flushes = Flushes::new();
+        claim(&flushes, &[64, 128]);
+        claim(&flushes, &[64, 128]);
+        assert!(flushes.put(Lsn(64), "older", || Some(Lsn(64))).is_some());
+        // Though the state of the database may say already that this one is the oldest.
+        assert!(flushes.put(Lsn(128), "newer", || Some(Lsn(128))).is_none());
+        assert_eq!(flushes.done(Lsn(64), || Some(Lsn(128))), Some((Lsn(128), "newer")));
     }
 
     #[test]
@@ -144,7 +158,7 @@ mod tests {
         let flushes = Flushes::new();
         claim(&flushes, &[64, 128]);
         claim(&flushes, &[64, 128]);
-        flushes.put(Lsn(128), "newer");
+        assert!(flushes.put(Lsn(128), "newer", || Some(Lsn(64))).is_none());
         assert!(flushes.is_busy());
         flushes.give_up(Lsn(64));
         assert!(!flushes.is_busy());

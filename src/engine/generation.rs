@@ -1,8 +1,9 @@
 //! A generation: one memtable and one log segment with the same layout and positions.
 //!
 //! A generation is prepared without a base, installed as the active one, sealed once, flushed once
-//! and never used again, but for its memory and its log's file. `next` leads from a generation to its successor and is only followed by
-//! threads that loaded, under their pin, a read state whose active generation is this one.
+//! and never used again, but for its memory and its log's file. `next` leads from a generation to
+//! its successor and is only followed by threads that loaded, under their pin, a read state whose
+//! active generation is this one.
 
 use std::sync::{Arc, OnceLock};
 

@@ -124,7 +124,7 @@ impl Db {
             stall_ns_total: self.stall.waited_ns.load(Ordering::Relaxed),
             memory_used: self.memory_used(),
             memory_budget: self.env.options.memory_budget_bytes,
-            disk_bytes: table_bytes(&self.version()) + self.log_bytes(),
+            disk_bytes: table_bytes(&self.version()) + self.log_bytes() + self.shelf.bytes(),
             oldest_snapshot_secs: oldest
                 .map_or(0, |since| now.saturating_sub(since) / 1_000_000_000),
             cause,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::base::FileNumber;
-use crate::wal::Segment;
+use crate::wal::{SEGMENT_HEAD_BYTES, Segment};
 
 /// How many are kept: one that is free, and one that is still held for a moment.
 const KEPT: usize = 2;
@@ -69,6 +69,11 @@ impl Shelf {
         // Whoever let go last released his stores by that; the count is read relaxed.
         fence(Ordering::Acquire);
         Some(Used { number: kept.number, salt: kept.salt, filled: kept.filled })
+    }
+
+    /// Bytes of the files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.kept.lock().iter().map(|kept| SEGMENT_HEAD_BYTES + kept.capacity).sum()
     }
 
     /// Takes all, to be removed.

@@ -4,7 +4,8 @@
 //! that readers wait for into the cache, compaction, removing files, bringing others in, and when the database has been
 //! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
 //! a time but flush, of which there may be two, and compaction. While somebody writes who is not
-//! delayed, one processor is left to him: then fewer long jobs run at once. A worker that finds nothing sleeps until somebody wakes it.
+//! delayed, one processor is left to him: then fewer long jobs run at once. A worker that finds
+//! nothing sleeps until somebody wakes it.
 
 use parking_lot::Mutex;
 

@@ -115,6 +115,11 @@ fn the_file_of_a_flushed_log_becomes_a_later_log_and_goes_when_nobody_writes() {
     let created = calls.iter().filter(|call| call.kind == CallKind::Create);
     let created = created.filter(|call| call.file.contains(".wal")).count();
     assert!(seen.len() >= 10 && created <= 4, "{created} files for {seen:?}");
+    let kept = db.shelf.bytes();
+    let with = db.health().disk_bytes;
+    assert!(kept > 0 && with > kept);
+    db.clear_shelf();
+    assert_eq!(db.health().disk_bytes, with - kept);
 
     db.flush().unwrap();
     wait_idle(&db);
