@@ -27,3 +27,16 @@ fn indexes_that_readers_load_take_their_room_from_the_cache() {
     assert!(indexes > 10_000, "{indexes} bytes");
     assert_eq!(before - machine.env.cache.capacity(), indexes);
 }
+
+#[test]
+fn a_processor_is_left_to_a_writer_who_is_not_delayed() {
+    // The simulated machine has two.
+    let machine = Machine::threaded(1 << 20, 4096);
+    let env = &machine.env;
+    let one = env.long_job(true);
+    assert!(one.is_some());
+    assert!(env.long_job(true).is_none(), "the second processor is his");
+    assert!(env.long_job(false).is_some(), "unless he is delayed");
+    drop(one);
+    assert!(env.long_job(true).is_some(), "what ended counts no more");
+}

@@ -147,3 +147,18 @@ fn the_page_cache_gets_its_share_of_the_blocks_and_always_the_same() {
         assert_eq!(cache.misses(), round as u64 * 115);
     }
 }
+
+#[test]
+fn a_long_read_goes_through_the_page_cache_and_ends_no_direct_reads() {
+    let bytes = vec![7; 1 << 20];
+    let past = past(&bytes, usize::MAX, usize::MAX);
+    let direct = super::super::fetch::Direct::new(Arc::clone(&past) as _);
+    let fill = |bytes: usize| {
+        let mut buf = vec![0; bytes];
+        direct.fill(&mut [IoSliceMut::new(&mut buf)], 0)
+    };
+    assert!(fill(256 << 10));
+    assert!(!fill((256 << 10) + 1));
+    assert!(fill(4096), "shorter ones are read as before");
+    assert_eq!(past.calls.load(Ordering::Relaxed), 2);
+}
