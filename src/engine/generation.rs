@@ -337,4 +337,22 @@ impl Sealed {
             Self::Replayed(log) => log.entries.cursor(keyspace, below),
         })
     }
+
+    /// Makes `cursor` what [`Self::cursor`] would give, if it was over this before; else false.
+    ///
+    /// # Errors
+    /// As for [`Self::cursor`].
+    pub(super) fn renew(
+        &self,
+        cursor: &mut MemCursor,
+        keyspace: KeyspaceId,
+        below: Lsn,
+    ) -> Result<bool> {
+        let below = if below >= self.end() { ALL } else { below };
+        match self {
+            Self::Generation(generation) => generation.memtable.renew(cursor, keyspace, below),
+            // It is replaced soon.
+            Self::Replayed(_) => Ok(false),
+        }
+    }
 }

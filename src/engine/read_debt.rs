@@ -12,14 +12,17 @@ use std::sync::atomic::Ordering;
 use super::db::Db;
 use crate::base::Result;
 use crate::compaction::Leftover;
+use crate::mem::atomic::AtomicU64;
 use crate::mem::epoch;
 use crate::version::Version;
 
 /// What one more place to look costs a seek and the walk behind it, about.
-const SEEK_NS: u64 = 250;
-/// Point reads that pay as much as a seek. Each loses about a tenth of what a seek loses, but a seek
-/// pays for far more than it has lost, and these for about as much: they are many, and a compaction
-/// beside them takes a processor that they may want.
+const SEEK_NS: u64 = 500;
+/// What a point read pays for one more table to look into. Each loses about a tenth of what a seek
+/// loses, but a seek pays for far more than it has lost, and these for less: they are many, and a
+/// compaction beside them takes a processor that they may want.
+const GET_NS: u64 = 1;
+/// Point reads that count as a seek.
 const GETS_A_SEEK: u64 = 256;
 /// Fewer seeks pay for nothing.
 const SEEKS_MIN: u64 = 1024;
@@ -33,38 +36,46 @@ const ACTIVE_BYTES_MIN: u64 = 256 << 10;
 /// Iterators that one thread opens between two wakes of the workers, which look at this then.
 pub(super) const WAKE_EVERY: u64 = 1024;
 
+/// Reads that have paid for what was done for them, or that met nothing that could be done. Written
+/// and read by workers, relaxed: a hint.
+#[derive(Default)]
+pub(super) struct PaidAt {
+    seeks: AtomicU64,
+    gets: AtomicU64,
+}
+
 impl Db {
     /// Seeks of iterators so far, about: the first of each, and most of the others.
     pub(super) fn seeks(&self) -> u64 {
         self.counters.iterators.get() + self.counters.reseeks.get()
     }
 
-    /// Seeks so far, and what point reads count for.
-    fn payments(&self) -> u64 {
-        self.seeks() + self.counters.gets.get() / GETS_A_SEEK
-    }
-
     /// Whether reads have paid for compacting what is not due.
     pub(super) fn reads_paid(&self, version: &Version) -> bool {
         let stats = version.stats();
         let deeper = stats.iter().skip(1).filter(|level| level.bytes > 0).count();
-        let tables = version.level0_sections_max() + deeper.saturating_sub(1);
-        let places = tables as u64 + u64::from(!self.is_active_small(version));
-        let now = self.payments();
+        let tables = (version.level0_sections_max() + deeper.saturating_sub(1)) as u64;
+        let places = tables + u64::from(!self.is_active_small(version, stats[0].bytes));
         if places == 0 {
-            self.jobs.paid_at.store(now, Ordering::Relaxed);
+            self.spend_reads();
             return false;
         }
-        let seeks = now.saturating_sub(self.jobs.paid_at.load(Ordering::Relaxed));
+        let paid = &self.jobs.paid_at;
+        let seeks = self.seeks().saturating_sub(paid.seeks.load(Ordering::Relaxed));
+        let gets = self.counters.gets.get().saturating_sub(paid.gets.load(Ordering::Relaxed));
         let bytes: u64 = stats.iter().map(|level| level.bytes).sum();
         let lost_ns = seeks.saturating_mul(places * SEEK_NS);
+        // Point reads look into the active memtable anyway, but what they pay for is compacted with it.
+        let places = tables + u64::from(!self.is_active_small(version, 0));
+        let lost_ns = lost_ns.saturating_add(gets.saturating_mul(places * GET_NS));
         let one_job = bytes.min(self.job_bytes_max());
-        seeks >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= one_job
+        seeks + gets / GETS_A_SEEK >= SEEKS_MIN && lost_ns.saturating_mul(BYTES_PER_NS) >= one_job
     }
 
     /// What was paid for is done.
     pub(super) fn spend_reads(&self) {
-        self.jobs.paid_at.store(self.payments(), Ordering::Relaxed);
+        self.jobs.paid_at.seeks.store(self.seeks(), Ordering::Relaxed);
+        self.jobs.paid_at.gets.store(self.counters.gets.get(), Ordering::Relaxed);
     }
 
     /// As a worker: seals the active generation if seeks have paid for it, so that it is flushed and
@@ -73,13 +84,13 @@ impl Db {
         let version = self.version();
         // While a compaction runs, one more section would only stay behind.
         let is_compacting = !self.compaction.lock().running.is_empty();
-        // Point reads look into the active memtable anyway.
+        // For point reads alone nothing is sealed.
         let seeks = self.seeks();
         let sought = seeks.saturating_sub(self.jobs.sealed_for.load(Ordering::Relaxed));
         if is_compacting
             || sought < SEEKS_MIN
             || self.poison.check().is_err()
-            || self.is_active_small(&version)
+            || self.is_active_small(&version, version.stats()[0].bytes)
             || !self.reads_paid(&version)
         {
             return Ok(false);
@@ -97,15 +108,17 @@ impl Db {
         Ok(sealed)
     }
 
-    /// Whether the active generation has too little to be merged with the tables, or another waits.
-    fn is_active_small(&self, version: &Version) -> bool {
+    /// Whether the active generation has too little to be merged with the tables, even together with
+    /// `others`, bytes that go down with it, or another one waits.
+    fn is_active_small(&self, version: &Version, others: u64) -> bool {
         let guard = epoch::pin();
         let state = self.state.load(&guard);
         let Some(base) = state.active.memtable.base() else { return true };
         let active = self.visible().0.saturating_sub(base.0);
         let below: u64 = version.stats().iter().skip(1).map(|level| level.bytes).sum();
+        let moved = active.saturating_add(others);
         active < ACTIVE_BYTES_MIN
             || !state.sealed.is_empty()
-            || active.saturating_mul(PAID.rewrites) < below
+            || moved.saturating_mul(PAID.rewrites) < below
     }
 }

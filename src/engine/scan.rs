@@ -52,6 +52,9 @@ pub(crate) struct Iter {
 impl Db {
     /// What a reader with these options reads now, if `left` is of the current version; it has
     /// cursors over memory then. Else they are added to `memory`, and the version is returned.
+    ///
+    /// # Errors
+    /// `Busy` where a freeze passed the position before its lists were captured.
     fn capture(
         &self,
         keyspace: KeyspaceId,
@@ -66,19 +69,17 @@ impl Db {
         if let Some(end) = state.active.memtable.sealed_at() {
             at = at.min(end);
         }
-        let mut fits = left.as_mut().filter(|left| left.is_of(&state.version, keyspace));
-        let mut add = |cursor| match &mut fits {
-            Some(left) => left.cursor.inner().add(AnyCursor::Memory(cursor)),
-            None => memory.push(AnyCursor::Memory(cursor)),
-        };
+        if let Some(left) = left.as_mut().filter(|left| left.is_of(&state.version, keyspace)) {
+            left.capture(state, at)?;
+            return Ok((None, at));
+        }
         if !state.active.memtable.is_void(at) {
-            add(state.active.memtable.cursor(keyspace, at)?);
+            memory.push(AnyCursor::Memory(state.active.memtable.cursor(keyspace, at)?));
         }
         for sealed in &state.sealed {
-            add(sealed.cursor(keyspace, at)?);
+            memory.push(AnyCursor::Memory(sealed.cursor(keyspace, at)?));
         }
-        let version = if fits.is_some() { None } else { Some(Arc::clone(&state.version)) };
-        Ok((version, at))
+        Ok((Some(Arc::clone(&state.version)), at))
     }
 }
 
@@ -113,11 +114,11 @@ impl Iter {
         let mut memory = Vec::new();
         let (version, at) = loop {
             match db.capture(keyspace, options, &mut left, &mut memory) {
-                // A freeze passed the position before its lists were captured: take a newer one.
+                // Take a newer position.
                 Err(error) if error.kind() == ErrorKind::Busy && options.snapshot.is_none() => {
                     memory.clear();
                     if let Some(left) = &mut left {
-                        left.let_go();
+                        left.let_go_of_memory();
                     }
                 }
                 captured => break captured?,
@@ -128,9 +129,7 @@ impl Iter {
             (None, None) => return Err(Error::new(ErrorKind::Internal, "nothing was captured")),
             (_, Some(version)) => {
                 let mut body = Body::open(version, keyspace, lo, hi)?;
-                for cursor in memory {
-                    body.cursor.inner().add(cursor);
-                }
+                body.add(memory);
                 body
             }
         };

@@ -2,18 +2,21 @@
 //!
 //! Opening cursors over tables counts references to the version, its runs, tables and sections: a
 //! dozen shared lines, some of them met by every thread. So an iterator that closes leaves what it is
-//! made of, if that is of the current version; the next one of the keyspace takes it and adds cursors
-//! over memory. What is left pins no block and holds nothing in memory. It does hold its version, so
-//! it is dropped when the version is replaced, and once more before tables are looked through for
-//! those that nobody needs: an iterator may close while the version changes.
+//! made of, if that is of the current version; the next one of the keyspace takes it, renews its cursors
+//! over memory and adds those that it lacks. What is left pins no block. It does hold its version and
+//! the generations that were in memory, so it is dropped when the version is replaced, as it is when one
+//! of them goes, and once more before tables are looked through for those that nobody needs: an
+//! iterator may close while the version changes.
 
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use crossbeam_utils::atomic::AtomicCell;
 
+use super::db::ReadState;
 use crate::base::{KeyspaceId, Lsn, Result};
 use crate::mem::counter;
+use crate::memtable::MemCursor;
 use crate::merge::{MergeCursor, VisibleCursor};
 use crate::version::{AnyCursor, Version};
 
@@ -57,9 +60,61 @@ impl Body {
         self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
     }
 
-    /// Lets go of memory and of blocks.
+    /// Its cursors, those over memory behind `tables`.
+    fn sources(&mut self) -> &mut Vec<AnyCursor> {
+        self.cursor.inner().sources()
+    }
+
+    /// Lets go of blocks.
     pub(super) fn let_go(&mut self) {
-        self.cursor.inner().retain_first(self.tables, AnyCursor::let_go);
+        self.sources().iter_mut().for_each(AnyCursor::let_go);
+    }
+
+    /// Lets go of memory.
+    pub(super) fn let_go_of_memory(&mut self) {
+        let tables = self.tables;
+        self.sources().truncate(tables);
+    }
+
+    /// Adds cursors over memory, where it has none.
+    pub(super) fn add(&mut self, memory: Vec<AnyCursor>) {
+        self.sources().extend(memory);
+    }
+
+    /// Makes its cursors over memory those of a reader of `state` at `at`.
+    ///
+    /// # Errors
+    /// As of [`crate::memtable::Memtable::cursor`].
+    pub(super) fn capture(&mut self, state: &ReadState, at: Lsn) -> Result<()> {
+        let (keyspace, mut next) = (self.keyspace, self.tables);
+        let sources = self.sources();
+        let mut count = |sources: &mut Vec<AnyCursor>,
+                         renew: &dyn Fn(&mut MemCursor) -> Result<bool>,
+                         open: &dyn Fn() -> Result<MemCursor>| {
+            let is_renewed = match sources.get_mut(next) {
+                Some(AnyCursor::Memory(cursor)) => renew(cursor)?,
+                _ => false,
+            };
+            if !is_renewed {
+                sources.truncate(next);
+                sources.push(AnyCursor::Memory(open()?));
+            }
+            next += 1;
+            Ok(())
+        };
+        let active = &state.active.memtable;
+        if !active.is_void(at) {
+            count(sources, &|cursor| active.renew(cursor, keyspace, at), &|| {
+                active.cursor(keyspace, at)
+            })?;
+        }
+        for sealed in &state.sealed {
+            count(sources, &|cursor| sealed.renew(cursor, keyspace, at), &|| {
+                sealed.cursor(keyspace, at)
+            })?;
+        }
+        sources.truncate(next);
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::db::{Db, OPEN};
 use super::generation::Sealed;
+use super::read_debt::PaidAt;
 use crate::base::Result;
 use crate::mem::Parking;
 use crate::mem::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -78,10 +79,10 @@ pub(super) struct Jobs {
     pub(super) marked: AtomicU64,
     /// Seeks that have paid for merged arrays. Written and read by whoever holds `freezing`.
     gathered_at: AtomicU64,
-    /// Reads, counted as seeks, that have paid for what was done for them, or that met nothing that
-    /// could be done. Written and read by workers, relaxed: a hint.
-    pub(super) paid_at: AtomicU64,
-    /// Seeks that there had been when a generation was sealed for them last. As `paid_at`.
+    /// Reads up to which all is paid and done.
+    pub(super) paid_at: PaidAt,
+    /// Seeks that there had been when a generation was sealed for them last. Written and
+    /// read by workers, relaxed: a hint.
     pub(super) sealed_for: AtomicU64,
     /// Bytes of indexes and filters when the budget was last divided for them; written and read by
     /// workers, relaxed: a hint.
@@ -114,7 +115,7 @@ impl Jobs {
             small_next: AtomicBool::new(false),
             marked: AtomicU64::new(0),
             gathered_at: AtomicU64::new(0),
-            paid_at: AtomicU64::new(0),
+            paid_at: PaidAt::default(),
             sealed_for: AtomicU64::new(0),
             indexed: AtomicU64::new(0),
             idle_waiters: AtomicU32::new(0),

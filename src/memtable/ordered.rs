@@ -137,6 +137,37 @@ impl OrderedIndex {
         Ok(runs.runs.iter().map(Source::of_run).chain(behind).collect())
     }
 
+    /// The same, where `sources` is what a reader has got before: what is still of use stays.
+    ///
+    /// # Errors
+    /// As for [`Self::sources`]; `sources` are those of before then.
+    pub(super) fn renew(
+        &self,
+        arena: &Arena,
+        base: u64,
+        below: u64,
+        sources: &mut Vec<Source>,
+    ) -> Result<()> {
+        let guard = epoch::pin();
+        let runs = self.runs.load(&guard);
+        let kept = runs.runs.len();
+        let are_kept = || sources.iter().zip(&runs.runs).all(|(own, run)| own.is_over_run(run));
+        if sources.len() < kept || !are_kept() || !runs.is_exact_at(below) {
+            *sources = self.sources(arena, base, below)?;
+            return Ok(());
+        }
+        let behind = self.behind(arena, base, runs, place_of(below, base), &guard);
+        match (sources.get(kept), behind) {
+            (Some(own), Some(behind)) if own.is_over(&behind) => sources.truncate(kept + 1),
+            (_, behind) => {
+                sources.truncate(kept);
+                sources.extend(behind);
+            }
+        }
+        sources.iter_mut().for_each(Source::forget_approach);
+        Ok(())
+    }
+
     /// The entries of at least the published records behind `runs` that begin before `to`, in order.
     fn behind(
         &self,

@@ -117,6 +117,23 @@ impl Memtable {
         Ok(MemCursor::new(Arc::clone(self) as _, keyspace, below.0, sources))
     }
 
+    /// Makes `cursor` what [`Self::cursor`] would give, if it was over this memtable before; else false.
+    ///
+    /// # Errors
+    /// As for [`Self::cursor`].
+    pub(crate) fn renew(
+        self: &Arc<Self>,
+        cursor: &mut MemCursor,
+        keyspace: KeyspaceId,
+        below: Lsn,
+    ) -> Result<bool> {
+        let Some(base) = self.base().filter(|_| cursor.is_of(self)) else { return Ok(false) };
+        cursor.renew(keyspace, below.0, |sources| {
+            self.ordered.renew(&self.arena, base.0, below.0, sources)
+        })?;
+        Ok(true)
+    }
+
     /// The keyspaces that have entries numbered below `below`, ascending.
     ///
     /// # Errors

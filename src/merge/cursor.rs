@@ -9,14 +9,15 @@
 //! A seek goes through all sources in stages, so that they wait for memory, and for the disk,
 //! together and not one after the other ([`Cursor::approach`]).
 //!
-//! Not here: visibility. All versions and tombstones are shown. Two sources may hold an entry of
+//! Not here: visibility, but that pages are packed of what every reader at a position sees. All versions and tombstones are shown. Two sources may hold an entry of
 //! the same number only if they hold the same entry; it is then shown twice.
+
+mod pack;
 
 use std::cmp::Ordering;
 
 use crate::base::cursor::{APPROACH_DISK, APPROACH_STAGES, Rank, Stamp, pass_versions};
-use crate::base::key::head_of;
-use crate::base::{Cursor, Entry, Kind, Packed, Result};
+use crate::base::{Cursor, Entry, Result};
 
 /// A waiting source: the rank of its entry and its index.
 #[derive(Clone, Copy)]
@@ -67,17 +68,10 @@ impl<C: Cursor> MergeCursor<C> {
         }
     }
 
-    /// Adds a cursor; unpositioned then.
-    pub(crate) fn add(&mut self, cursor: C) {
+    /// The cursors, to change or to replace them; unpositioned then.
+    pub(crate) fn sources(&mut self) -> &mut Vec<C> {
         self.unposition();
-        self.sources.push(cursor);
-    }
-
-    /// Keeps the first `count` cursors, and does `each` to them; unpositioned then.
-    pub(crate) fn retain_first(&mut self, count: usize, each: impl FnMut(&mut C)) {
-        self.unposition();
-        self.sources.truncate(count);
-        self.sources.iter_mut().for_each(each);
+        &mut self.sources
     }
 
     fn unposition(&mut self) {
@@ -130,8 +124,14 @@ impl<C: Cursor> MergeCursor<C> {
     fn lead(&mut self, source: Waiting) {
         self.leader = Some(source.source);
         self.rank = Some(source.rank);
-        self.keeps = self.keepers >> (source.source % 64) & 1 != 0;
+        self.keeps = self.is_keeper(source.source);
         self.kept = false;
+    }
+
+    /// Whether a source kept its place when it led last.
+    #[inline]
+    fn is_keeper(&self, source: usize) -> bool {
+        self.keepers >> (source % 64) & 1 != 0
     }
 
     /// Makes a source the leader instead of `leader`.
@@ -177,11 +177,17 @@ impl<C: Cursor> MergeCursor<C> {
     /// Whether the leader and a waiting source stand on versions of one key.
     #[inline]
     fn is_at_key_of(&self, leader: usize, waiting: &Waiting) -> bool {
-        let Some(rank) = self.rank.filter(|rank| rank.head == waiting.rank.head) else {
+        self.rank.is_some_and(|rank| self.is_one_key(&Waiting { rank, source: leader }, waiting))
+    }
+
+    /// Whether two sources stand on versions of one key.
+    #[inline]
+    fn is_one_key(&self, a: &Waiting, b: &Waiting) -> bool {
+        if a.rank.head != b.rank.head {
             return false;
-        };
-        let keys = rank.order_keys(&waiting.rank);
-        keys.map_or_else(|| self.key(leader) == self.key(waiting.source), Ordering::is_eq)
+        }
+        let keys = a.rank.order_keys(&b.rank);
+        keys.map_or_else(|| self.key(a.source) == self.key(b.source), Ordering::is_eq)
     }
 
     /// The key at which a source stands; least of all when it has no entry.
@@ -265,16 +271,23 @@ impl<C: Cursor> MergeCursor<C> {
             }
             any = true;
             let source = runner.source;
-            self.sources[source].next_key()?;
-            match self.sources[source].rank() {
-                Some(rank) => self.heap[0].rank = rank,
-                None => {
-                    self.heap.swap_remove(0);
-                }
-            }
-            self.sift_down(0);
+            self.pass_runner(source)?;
         }
         Ok(any)
+    }
+
+    /// Moves the runner-up, which is `source`, to its next key.
+    #[inline]
+    fn pass_runner(&mut self, source: usize) -> Result<()> {
+        self.sources[source].next_key()?;
+        match self.sources[source].rank() {
+            Some(rank) => self.heap[0].rank = rank,
+            None => {
+                self.heap.swap_remove(0);
+            }
+        }
+        self.sift_down(0);
+        Ok(())
     }
 
     /// The leader of a walk forward, and the head below which keys are its alone, or `limit`.
@@ -284,32 +297,6 @@ impl<C: Cursor> MergeCursor<C> {
         let may_lead = self.forward && (self.keeps || self.heap.is_empty());
         let leader = self.leader.filter(|_| may_lead);
         (leader.and_then(|leader| self.sources.get_mut(leader)), limit)
-    }
-
-    /// Packs the next entries of a walk forward and moves to the last of them, as long as they are puts
-    /// without expiry, numbered below `below`, whose keys have heads less than `limit`, and there is
-    /// room. Returns whether it has moved on to an entry that it did not pack, or to the end.
-    pub(crate) fn pack(&mut self, below: u64, limit: u128, into: &mut Packed<'_>) -> Result<bool> {
-        while self.forward {
-            if let (Some(leader), limit) = self.alone(limit) {
-                let before = into.entries();
-                leader.pack_plain(below, limit, into);
-                if into.entries() != before {
-                    self.rank = None;
-                }
-            }
-            if into.is_complete() {
-                break;
-            }
-            self.next_key()?;
-            let Some(entry) = self.entry() else { return Ok(true) };
-            let is_plain = entry.kind == Kind::Put && entry.expiry_ms == 0 && entry.number < below;
-            // The limit may be a bound's: keys with its head are looked at by whoever knows it.
-            if !is_plain || head_of(entry.key) >= limit || !into.push(entry.key, entry.value) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Changes the direction: every source is brought to the other side of the leader's entry.

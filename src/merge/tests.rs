@@ -1,5 +1,6 @@
 //! Random histories against plain models, for the merging cursor and the visible cursor.
 
+mod pack;
 mod retain;
 
 use std::collections::BTreeMap;

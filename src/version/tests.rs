@@ -129,7 +129,8 @@ fn a_level_with_more_tables_than_a_cursor_keeps_is_walked_to_and_fro() {
         assert_eq!(merged.pair(), model.entry().map(|entry| (entry.key, entry.value)));
         if choice == 0 {
             // As by an iterator that closes and another one that opens.
-            merged.retain_first(1, AnyCursor::let_go);
+            merged.sources().truncate(1);
+            merged.sources().iter_mut().for_each(AnyCursor::let_go);
             assert!(merged.entry().is_none());
             merged.seek_ge(&key, u64::MAX).unwrap();
             assert_eq!(merged.entry(), model.entry(), "{key:?}");

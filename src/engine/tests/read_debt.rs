@@ -91,3 +91,40 @@ fn a_few_entries_in_memory_stay_there_however_many_seeks_there_are() {
 
     assert_eq!(db.stat("active_entries").unwrap(), 30);
 }
+
+#[test]
+fn entries_in_memory_go_down_where_they_are_worth_it_together_with_level_0() {
+    let (machine, db) = open();
+    // Values that cannot be compressed, so that tables are as large as what is in memory.
+    let mut random = 1_u64;
+    let mut fill = |entries: usize| {
+        for i in 0..entries {
+            let letter = |_| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                char::from(b'0' + (random >> 58) as u8)
+            };
+            let value: String = (0..1000).map(letter).collect();
+            put(&db, &format!("key{i:04}"), &value, &BUFFER).unwrap();
+        }
+    };
+    fill(7000);
+    db.compact(KeyspaceId::DEFAULT, None, None, 0).unwrap();
+    // The first generation afterwards is a small one.
+    fill(325);
+    open_iterators(&db, 50_000);
+    machine.settle();
+    assert!(db.stat("active_entries").unwrap() >= 250, "less than a twentieth stays");
+    db.flush().unwrap();
+    assert!(db.stat("level0_sections").unwrap() > 0);
+    fill(300);
+    assert!(db.stat("active_entries").unwrap() >= 250, "alone they would stay again");
+    let before = scan(&db);
+
+    open_iterators(&db, 50_000);
+    machine.settle();
+
+    let left = db.stat("active_entries").unwrap();
+    assert!(left < 250, "{left}");
+    assert_eq!(db.stat("level0_sections").unwrap(), 0);
+    assert_eq!(scan(&db), before);
+}

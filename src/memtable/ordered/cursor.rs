@@ -45,6 +45,29 @@ impl MemCursor {
         Self { owner, window, sources, heap, rival: NONE, forward: true }
     }
 
+    /// Whether it is over what `owner` keeps.
+    #[inline]
+    pub(in crate::memtable) fn is_of<T>(&self, owner: &Arc<T>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.owner), Arc::as_ptr(owner))
+    }
+
+    /// Makes it an unpositioned cursor over another window of the same owner, with what `renew` makes
+    /// of its sources.
+    ///
+    /// # Errors
+    /// Those of `renew`.
+    pub(in crate::memtable) fn renew(
+        &mut self,
+        keyspace: KeyspaceId,
+        below: u64,
+        renew: impl FnOnce(&mut Vec<Source>) -> Result<()>,
+    ) -> Result<()> {
+        self.heap.clear();
+        (self.rival, self.forward) = (NONE, true);
+        self.window = Window { keyspace, below };
+        renew(&mut self.sources)
+    }
+
     /// The value of the entry that the cursor shows, to be used when it has moved on or is gone.
     pub(crate) fn hold_value(&self) -> Option<Held> {
         let value = self.entry()?.value;

@@ -53,6 +53,20 @@ impl Source {
         Self::List(list, None)
     }
 
+    /// Whether both are over the same thing.
+    pub(super) fn is_over(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Run(own, ..), Self::Run(run, ..)) => Arc::ptr_eq(own, run),
+            (Self::List(own, _), Self::List(list, _)) => Arc::ptr_eq(own, list),
+            _ => false,
+        }
+    }
+
+    /// Whether it is over this run.
+    pub(super) fn is_over_run(&self, run: &Arc<Run>) -> bool {
+        matches!(self, Self::Run(own, ..) if Arc::ptr_eq(own, run))
+    }
+
     /// Moves to the first entry at or after (or just after) a bound and returns it if shown.
     pub(super) fn seek_forward(
         &mut self,

@@ -166,3 +166,73 @@ fn cursor_reaches_both_ends_of_the_last_keyspace() {
     assert_eq!(collect(&mut cursor).len(), 2);
     assert_eq!(collect(&mut engine.cursor(u32::MAX - 1, engine.visible())).len(), 1);
 }
+
+#[test]
+fn a_cursor_that_is_renewed_shows_what_a_new_one_does() {
+    for seed in 0..8 {
+        let engine = Engine::new(1 << 21, SHORT_SPANS << (seed % 3));
+        let mut history = History::new();
+        let mut random = Random(seed);
+        let keys = hard_keys();
+        let mut cursor = engine.table.cursor(KeyspaceId(0), engine.visible()).unwrap();
+        let other = Engine::new(1 << 20, SHORT_SPANS);
+        let below = other.visible();
+        assert!(!other.table.renew(&mut cursor, KeyspaceId(0), below).unwrap(), "of another one");
+        for round in 0..150_u32 {
+            // Now and then more than a reader leaves to the list.
+            let batches = if round % 40 == 39 { 1100 } else { random.below(8) };
+            for _ in 0..batches {
+                let keyspace = u32::from(random.below(4) == 0);
+                let ops = [put_in(keyspace, random.pick(&keys), &round.to_le_bytes())];
+                record(&mut history, engine.write(&ops), &ops);
+            }
+            match random.below(12) {
+                0 => drop(engine.table.freeze_step(engine.visible(), &[], Lsn(0))),
+                1 => drop(engine.table.gather_step(u64::MAX, &[], Lsn(0))),
+                _ => {}
+            }
+            let keyspace = u32::from(random.below(4) == 0);
+            let visible = engine.visible().0;
+            let below = if random.below(3) == 0 { visible - random.below(500) } else { visible };
+            let below = Lsn(below.max(BASE));
+            assert!(engine.table.renew(&mut cursor, KeyspaceId(keyspace), below).unwrap());
+            let expected = shown(&history, keyspace, below.0);
+            if round % 10 == 9 {
+                walk(&mut cursor, &expected, &mut random);
+                continue;
+            }
+            // Left where it is, or in the middle of a seek.
+            let key = random.pick(&keys);
+            cursor.approach(key, u64::MAX, 0);
+            if random.below(2) == 0 {
+                cursor.approach(key, u64::MAX, 1);
+            }
+            if random.below(4) > 0 {
+                cursor.seek_ge(key, u64::MAX).unwrap();
+                let at = expected.partition_point(|(own, ..)| own.as_slice() < key);
+                assert_at(cursor.entry(), expected.get(at), "after a seek");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cursor_is_not_renewed_at_a_position_that_a_freeze_has_passed() {
+    let engine = Engine::new(1 << 20, SHORT_SPANS);
+    for i in 0..100_u32 {
+        engine.write(&[put(b"key", &i.to_le_bytes())]);
+    }
+    let early = engine.visible();
+    let mut cursor = engine.table.cursor(KeyspaceId(0), early).unwrap();
+    for i in 0..100_u32 {
+        engine.write(&[put(b"key", &i.to_le_bytes())]);
+    }
+    while engine.table.freeze_step(engine.visible(), &[], engine.visible()) {}
+
+    let error = engine.table.renew(&mut cursor, KeyspaceId(0), early).unwrap_err();
+
+    assert_eq!(error.kind(), crate::base::ErrorKind::Busy);
+    assert!(engine.table.renew(&mut cursor, KeyspaceId(0), engine.visible()).unwrap());
+    cursor.seek_first().unwrap();
+    assert_eq!(cursor.entry().unwrap().value, 99_u32.to_le_bytes());
+}
