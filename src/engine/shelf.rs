@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::base::FileNumber;
+use crate::vfs::LogMap;
 use crate::wal::{SEGMENT_HEAD_BYTES, Segment};
 
 /// How many are kept: one that is free, and one that is still held for a moment.
@@ -32,6 +33,8 @@ struct Kept {
     salt: u32,
     filled: u64,
     segment: Weak<Segment>,
+    /// Readers hold it for values that are in the log only.
+    map: Option<Weak<dyn LogMap>>,
 }
 
 /// A log that nobody uses.
@@ -54,6 +57,7 @@ impl Shelf {
             salt: segment.salt(),
             filled,
             segment: Arc::downgrade(segment),
+            map: segment.map().map(Arc::downgrade),
         };
         let mut all = self.kept.lock();
         all.push(kept);
@@ -63,7 +67,11 @@ impl Shelf {
     /// A log of `capacity` bytes that nobody holds. The caller renames or removes it.
     pub(super) fn take(&self, capacity: u64) -> Option<Used> {
         let mut all = self.kept.lock();
-        let is_free = |kept: &Kept| kept.capacity == capacity && kept.segment.strong_count() == 0;
+        let is_free = |kept: &Kept| {
+            kept.capacity == capacity
+                && kept.segment.strong_count() == 0
+                && kept.map.as_ref().is_none_or(|map| map.strong_count() == 0)
+        };
         let index = all.iter().rposition(is_free)?;
         let kept = all.remove(index);
         // Whoever let go last released his stores by that; the count is read relaxed.
