@@ -39,11 +39,11 @@ const OVERDRAFT: u64 = 4;
 
 /// A log whose generation has mostly values that stay in it is so many times as long as the memory of
 /// the generation, at least and at most,
-const LONG_TIMES: (u64, u64) = (4, 8);
+const LONG_TIMES: (u64, u64) = (if cfg!(test) { 2 } else { 4 }, 8);
 /// no longer than this,
 const LONG_CAPACITY_MAX: u64 = 256 << 20;
 /// and only where so much was written that it tells what will be.
-const LONG_SAMPLE_BYTES: u64 = 256 << 10;
+const LONG_SAMPLE_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 
 /// What a generation is made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,7 +195,7 @@ impl Db {
             let memtable = &enough.next()?.memtable;
             memtable.reserved_bytes() / memtable.written_bytes().max(1)
         };
-        let most = (2 * self.options.write_buffer_bytes).min(self.values_max() / 4);
+        let most = (2 * self.options.write_buffer_bytes).min(self.values_max() / 2);
         let capacity = (times.min(LONG_TIMES.1) * memory).min(most).min(LONG_CAPACITY_MAX) & !4095;
         (capacity >= LONG_TIMES.0 * memory && self.wants_mapped()).then_some(capacity)
     }

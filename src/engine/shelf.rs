@@ -6,7 +6,8 @@
 //! it for records, because their checksums are seeded with another salt (invariant L8).
 //!
 //! A log is put here after the edit that raised the floor past it is durable, and taken when nobody
-//! holds its segment any more: helpers that are late may store into it until then. What is here is
+//! holds its segment or its mapping any more: helpers that are late may store into it until then, and
+//! readers may look at values that are in it only (M9). What is here is
 //! removed when nobody writes, and at the close; after a crash the next open sweeps it.
 
 use std::sync::atomic::{Ordering, fence};

@@ -90,7 +90,11 @@ impl Arena {
         }
         let (op, shape) = self.written(first);
         // SAFETY: the record is marked, so its only entry is written for good (M4).
-        if unsafe { layout::is_away(op) } { layout::HEADER_BYTES + shape.away_end() } else { length }
+        if unsafe { layout::is_away(op) } {
+            layout::HEADER_BYTES + shape.away_end()
+        } else {
+            length
+        }
     }
 
     /// Touches the pages of `[from, to)`.

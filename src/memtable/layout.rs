@@ -4,8 +4,8 @@
 //! operation, then zeros to a multiple of 8. The readers of trusted memory below take the address
 //! of the *operation*: link bytes change while others read, so no slice ever covers them.
 
-use crate::base::coding::{Decoder, align8};
 use crate::base::checksum::crc;
+use crate::base::coding::{Decoder, align8};
 use crate::base::{KeyspaceId, Kind};
 
 /// Bytes of a record header.

@@ -21,8 +21,8 @@ use crate::record::HEADER_BYTES;
 
 /// Where values are left that are at least this long. In a put of 4 KiB the copy is a tenth.
 pub(crate) const LONG_BYTES: usize = if cfg!(test) { 512 } else { 4 << 10 };
-/// An entry whose value is in the log has about so much of the arena.
-const PAGE_BYTES: u64 = 4 << 10;
+/// An entry whose value is in the log has about so much of the arena. Less in tests, whose values are short.
+const PAGE_BYTES: u64 = if cfg!(test) { 64 } else { 4 << 10 };
 
 /// The log of a memtable, where long values stay.
 pub(super) struct KeptLog {

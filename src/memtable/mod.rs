@@ -114,8 +114,6 @@ pub(crate) struct Memtable {
     memory_limit: Option<u64>,
 }
 
-
-
 impl Memtable {
     /// An empty memtable of `capacity_bytes` (a multiple of 8, below 4 GiB), not yet installed.
     ///

@@ -37,7 +37,9 @@ impl Shown {
         len: usize,
     ) -> *const u8 {
         let mut now = vec![0; len];
-        content.inspect(|content| drop(content.read(&mut now, offset)));
+        if let Some(content) = content {
+            content.read(&mut now, offset);
+        }
         let bytes: Box<[AtomicU8]> = now.into_iter().map(AtomicU8::new).collect();
         let address = bytes.as_ptr().cast::<u8>();
         self.files.entry(file).or_default().push(Part { map, offset, bytes });
