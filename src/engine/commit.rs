@@ -176,7 +176,7 @@ impl Db {
         slot.header_mut().copy_from_slice(&words[4..]);
         Self::index(generation, &slot, write);
         generation.memtable.expect_record(place + write.bytes);
-        generation.memtable.note_filled();
+        generation.memtable.note_filled(place + write.bytes);
         slot.publish();
         bomb.defuse();
         self.advance(guard);

@@ -325,16 +325,21 @@ impl Sealed {
     /// Bytes of memory that flushing it will free, about.
     pub(super) fn memory_bytes(&self) -> u64 {
         match self {
-            Self::Generation(generation) => generation.memtable.written_bytes(),
-            Self::Replayed(log) => log.bytes,
+            // Others lie on huge pages, which are there as a whole.
+            Self::Generation(generation) if generation.memtable.is_sparse() => {
+                generation.memtable.written_bytes()
+            }
+            _ => self.bytes(),
         }
     }
 
-    /// Bytes of values that are in its log only, about.
+    /// Bytes of values that are in its log instead of memory, about.
     pub(super) fn value_bytes(&self) -> u64 {
         match self {
-            Self::Generation(generation) => generation.memtable.spared_bytes(),
-            Self::Replayed(_) => 0,
+            Self::Generation(generation) if generation.memtable.is_sparse() => {
+                generation.memtable.spared_bytes()
+            }
+            _ => 0,
         }
     }
 

@@ -39,7 +39,7 @@ const OVERDRAFT: u64 = 4;
 
 /// A log whose generation has mostly values that stay in it is so many times as long as the memory of
 /// the generation, at least and at most,
-const LONG_TIMES: (u64, u64) = (if cfg!(test) { 2 } else { 4 }, 8);
+const LONG_TIMES: (u64, u64) = (if cfg!(test) { 2 } else { 3 }, 8);
 /// no longer than this,
 const LONG_CAPACITY_MAX: u64 = 256 << 20;
 /// and only where so much was written that it tells what will be.

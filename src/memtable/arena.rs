@@ -195,6 +195,16 @@ impl Arena {
         u32::from_le(self.half(place).load(Ordering::Acquire))
     }
 
+    /// Writes the mark at `place` as it is, so that its page is there. Whoever looked at the page first
+    /// would get the system's page of zeros, and the write that follows would have to take that from all
+    /// processors: 8 us.
+    pub(super) fn touch_mark(&self, place: usize) {
+        if place < self.capacity {
+            // An addition of nothing would be made a load by the compiler.
+            let _ = self.half(place).compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// How many entries the marked record at `place` has, by its header. Read at once with its
     /// neighbour: helpers may still be storing the words of a seal, again the same.
     #[inline]

@@ -70,11 +70,13 @@ impl Memtable {
         self.memory_limit.is_some()
     }
 
-    /// After a record was filled: a sparse memtable is full when so much was written as its memory was
-    /// meant to be.
+    /// After a record was filled that ends at `end`, before it is published: a sparse memtable is full
+    /// when so much was written as its memory was meant to be, and its next page is not there yet.
     #[inline]
-    pub(crate) fn note_filled(&self) {
-        if self.memory_limit.is_some_and(|limit| self.written_bytes() >= limit) {
+    pub(crate) fn note_filled(&self, end: u64) {
+        let Some(limit) = self.memory_limit else { return };
+        self.arena.touch_mark(super::at(end));
+        if self.written_bytes() >= limit {
             self.full.store(true, Ordering::Relaxed);
         }
     }
