@@ -39,6 +39,25 @@ fn a_permutation_meets_every_number_once() {
 }
 
 #[test]
+fn a_permutation_has_no_order() {
+    for count in [10_007, 500_000] {
+        let order = Permutation::new(count);
+        let numbers: Vec<u64> = (0..count).map(|at| order.at(at)).collect();
+
+        let steps = || numbers.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
+        let rising = numbers.windows(2).filter(|pair| pair[0] < pair[1]).count() as f64;
+        let mean = steps().sum::<u64>() as f64 / count as f64;
+        let near = steps().filter(|&step| step < count / 100).count() as f64;
+        let share = |part: f64| part / count as f64;
+
+        // What independent numbers do: a half, a third, a fiftieth.
+        assert!((0.48..0.52).contains(&share(rising)), "{count}: {} rise", share(rising));
+        assert!((0.31..0.36).contains(&share(mean)), "{count}: mean step {}", share(mean));
+        assert!((0.01..0.03).contains(&share(near)), "{count}: {} are near", share(near));
+    }
+}
+
+#[test]
 fn the_most_frequent_ranks_of_the_zipfian_distribution_have_their_share() {
     const DRAWS: u32 = 200_000;
     const COUNT: u64 = 10_000;
@@ -77,6 +96,16 @@ fn keys_are_ordered_as_their_numbers_and_missing_ones_lie_between() {
         assert!(keys::missing_key(number) < keys::key(number + 1), "{number}");
     }
     assert_eq!(&keys::key(61), b"0000000000000122");
+}
+
+#[test]
+fn keys_are_the_digits_of_twice_their_numbers() {
+    let mut chance = Chance::new(3);
+    let drawn = (0..100_000).map(|i| chance.next() >> (12 + i % 50));
+    for number in (0..20_000).chain(drawn).map(|number| number % 5_000_000_000_000_000) {
+        let text = format!("{:016}", 2 * number);
+        assert_eq!(keys::key(number), *text.as_bytes(), "{number}");
+    }
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Chance {
     }
 }
 
+/// What each round of a permutation multiplies by.
+const ROUNDS: [u64; 4] =
+    [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xff51_afd7_ed55_8ccd];
+
 /// An order of the numbers below `count`: a Feistel network of four rounds, walked until it stays
 /// inside.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +62,9 @@ impl Permutation {
         let mask = (1_u64 << self.half_bits) - 1;
         loop {
             let (mut left, mut right) = (at >> self.half_bits, at & mask);
-            for round in 1..=4_u64 {
-                let next = left ^ (mix(right.wrapping_add(0x0123_4567 * round)) & mask);
+            for factor in ROUNDS {
+                // The high bits of a product depend on all bits of its factor.
+                let next = left ^ ((right + 1).wrapping_mul(factor) >> 40 & mask);
                 left = right;
                 right = next;
             }

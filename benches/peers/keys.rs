@@ -16,7 +16,9 @@ pub(crate) const HEAD_BYTES: usize = 16;
 /// Longest value.
 pub(crate) const VALUE_BYTES_MAX: usize = 1 << 17;
 
-const POOL_BYTES: usize = 1 << 20;
+/// Bodies begin at every 64th of these bytes. No more of them, as they take room in the caches that
+/// engines work in.
+const POOL_BYTES: usize = 1 << 17;
 
 pub(crate) type Key = [u8; KEY_BYTES];
 
@@ -30,19 +32,35 @@ pub(crate) fn missing_key(number: u64) -> Key {
     digits(2 * number + 1)
 }
 
-fn digits(mut number: u64) -> Key {
-    let mut key = [b'0'; KEY_BYTES];
-    for place in key.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
+/// Both halves of eight digits in one word each: a loop of divisions took longer than some engines'
+/// puts.
+fn digits(number: u64) -> Key {
+    const HALF: u64 = 100_000_000;
+    let mut key = [0; KEY_BYTES];
+    key[..8].copy_from_slice(&eight_digits(number / HALF % HALF));
+    key[8..].copy_from_slice(&eight_digits(number % HALF));
     key
+}
+
+/// Splits a number below 10^8 into halves, quarters and digits, all parts of a step at once: the part
+/// that comes first in text is in the lowest bits.
+fn eight_digits(number: u64) -> [u8; 8] {
+    // Each multiplication divides: by 10,000, by 100 and by 10, rounded down for numbers of that size.
+    let fours = (number / 10_000) | (number % 10_000) << 32;
+    let hundreds = ((fours * 5243) >> 19) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - 10 * tens) << 8;
+    (ones | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 /// Makes and checks values of one length. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Values {
     pool: Vec<u8>,
+    /// What [`sum`] gives for the body at each place of the pool, so that making a value is little
+    /// more than a copy.
+    sums: Vec<u64>,
     bytes: usize,
 }
 
@@ -58,7 +76,9 @@ impl Values {
             }
             chunk.copy_within(..32, 32);
         }
-        Self { pool, bytes }
+        let body = |start| &pool[start..start + bytes - HEAD_BYTES];
+        let sums = (0..POOL_BYTES).step_by(64).map(|start| sum(body(start))).collect();
+        Self { pool, sums, bytes }
     }
 
     /// Bytes of each value.
@@ -68,13 +88,14 @@ impl Values {
 
     /// Writes the value of a number at a version into `value`, which has [`Values::bytes`] bytes.
     pub(crate) fn make(&self, number: u64, version: u32, value: &mut [u8]) {
-        let start = mix(number.wrapping_mul(31).wrapping_add(u64::from(version))) as usize;
-        let start = start % POOL_BYTES / 64 * 64;
+        let chance = mix(number.wrapping_mul(31).wrapping_add(u64::from(version))) as usize;
+        let place = chance % self.sums.len();
+        let start = place * 64;
         let body = &self.pool[start..start + self.bytes - HEAD_BYTES];
         value[HEAD_BYTES..].copy_from_slice(body);
         value[..8].copy_from_slice(&number.to_le_bytes());
         value[8..12].copy_from_slice(&version.to_le_bytes());
-        value[12..16].copy_from_slice(&checksum(number, version, body).to_le_bytes());
+        value[12..16].copy_from_slice(&checksum(number, version, self.sums[place]).to_le_bytes());
     }
 
     /// Whether a value that was read belongs to the number, and is whole.
@@ -90,14 +111,19 @@ impl Values {
         let (head, body) = value.split_first_chunk::<HEAD_BYTES>()?;
         let number = u64::from_le_bytes(*head.first_chunk()?);
         let version = u32::from_le_bytes(*head[8..].first_chunk()?);
-        let sum = u32::from_le_bytes(*head[12..].first_chunk()?);
-        (sum == checksum(number, version, body)).then_some(number)
+        let stored = u32::from_le_bytes(*head[12..].first_chunk()?);
+        (stored == checksum(number, version, sum(body))).then_some(number)
     }
+}
+
+/// What a value says of its number, its version and its body.
+fn checksum(number: u64, version: u32, body_sum: u64) -> u32 {
+    mix(body_sum ^ number ^ u64::from(version) << 32) as u32
 }
 
 /// Over every byte of short bodies, and over 8 of each 64 bytes of long ones, so that every cache
 /// line is touched. Four sums at once, as a chain of multiplications would be what is measured.
-fn checksum(number: u64, version: u32, body: &[u8]) -> u32 {
+fn sum(body: &[u8]) -> u64 {
     let step = if body.len() > 256 { 64 } else { 8 };
     let mut sums = [body.len() as u64, 1, 2, 3];
     let mut add = |lane: usize, word: u64| {
@@ -112,8 +138,7 @@ fn checksum(number: u64, version: u32, body: &[u8]) -> u32 {
     for (lane, rest) in lines.remainder().chunks(step).enumerate() {
         add(lane, word(rest));
     }
-    let sum = sums[0] ^ sums[1].rotate_left(13) ^ sums[2].rotate_left(29) ^ sums[3].rotate_left(47);
-    mix(sum ^ number ^ u64::from(version) << 32) as u32
+    sums[0] ^ sums[1].rotate_left(13) ^ sums[2].rotate_left(29) ^ sums[3].rotate_left(47)
 }
 
 /// The first eight bytes, or what there is.

@@ -23,6 +23,8 @@ const GROWTH: u64 = 4;
 const POPULATE_BYTES: u64 = 2 << 20;
 /// And at least this far.
 const POPULATE_BYTES_MIN: u64 = 64 << 10;
+/// So much at once, so that a writer who waits for the generation has it after the first step.
+const POPULATE_STEP: u64 = 256 << 10;
 /// Pages of the mapped log are let go so far behind what is visible: late stores come close.
 const RELEASE_BYTES: u64 = 256 << 10;
 /// Logs up to this size are let go as a whole: each time other processors are interrupted.
@@ -106,6 +108,8 @@ impl Db {
         } else {
             self.next_capacity.store((usual * GROWTH).min(option), Ordering::Relaxed);
         }
+        let ahead = generation.touched.load(Ordering::Relaxed);
+        let begun = self.populate(&generation, (0, ahead), true);
         let guard = epoch::pin();
         let active = &self.state.load(&guard).active;
         let empty = active.next.load(&guard);
@@ -120,6 +124,7 @@ impl Db {
         self.jobs.wanted.store(false, Ordering::Relaxed);
         self.clear_background_error();
         self.room_parking.notify();
+        self.populate(&generation, (begun, ahead), false);
         Ok(true)
     }
 
@@ -200,7 +205,8 @@ impl Db {
         (capacity >= LONG_TIMES.0 * memory && self.wants_mapped()).then_some(capacity)
     }
 
-    /// Makes file, space, header and memory of a generation.
+    /// Makes file, space, header and memory of a generation, whose first pages the caller then brings
+    /// into memory: those up to `touched`.
     pub(super) fn build(
         &self,
         capacity: u64,
@@ -227,13 +233,9 @@ impl Db {
         };
         let ahead = if form == Form::Whole { 0 } else { populate_bytes(capacity) };
         let ahead = (3 * ahead).min(capacity & !4095);
-        memtable.populate(0, if memtable.is_sparse() { 0 } else { ahead });
         let (segment, filled) = self.segment(spec)?;
         if let Some(map) = segment.map() {
             memtable.set_log(Arc::clone(map), SEGMENT_HEAD_BYTES);
-        }
-        if let Some(map) = segment.map().filter(|_| !self.prefers_calls()) {
-            map.populate(0, SEGMENT_HEAD_BYTES + ahead);
         }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
@@ -347,6 +349,35 @@ impl Db {
         }
     }
 
+    /// Brings the pages of `generation` in `[from, to)` into memory, a step at a time. With `hurry` only
+    /// the first step, if somebody waits for it. Returns how far it came.
+    pub(super) fn populate(
+        &self,
+        generation: &Generation,
+        (from, to): (u64, u64),
+        hurry: bool,
+    ) -> u64 {
+        let map = generation.segment.as_ref().and_then(|segment| segment.map());
+        let by_calls = self.prefers_calls();
+        let map = map.filter(|_| !by_calls);
+        let is_sparse = by_calls && generation.memtable.is_sparse();
+        let mut at = from;
+        while at < to {
+            if hurry && at > from && self.jobs.wanted.load(Ordering::Relaxed) {
+                break;
+            }
+            let next = (at + POPULATE_STEP).min(to);
+            // Of a sparse one little is touched but the point index, which goes with place 0.
+            generation.memtable.populate(at, if is_sparse { at } else { next });
+            if let Some(map) = map {
+                let first = if at == 0 { 0 } else { SEGMENT_HEAD_BYTES + at };
+                map.populate(first, SEGMENT_HEAD_BYTES + next);
+            }
+            at = next;
+        }
+        at
+    }
+
     /// Asks for pages ahead of `place`, once for each window.
     pub(super) fn populate_ahead(&self, generation: &Generation, place: u64) {
         let populated = generation.populated.load(Ordering::Relaxed);
@@ -379,18 +410,11 @@ impl Db {
         };
         let to = active.populated.load(Ordering::Relaxed).min(active.memtable.capacity_bytes());
         let from = active.touched.fetch_max(to, Ordering::Relaxed);
-        let segment = active.segment.as_ref();
-        if !active.memtable.is_sparse() || segment.is_some_and(|s| !s.prefers_calls()) {
-            active.memtable.populate(from.max(1), to);
-        }
-        if let Some((segment, map)) = segment.and_then(|segment| Some((segment, segment.map()?))) {
-            let header = SEGMENT_HEAD_BYTES;
-            if from < to && !segment.prefers_calls() {
-                map.populate(header + from, header + to);
-            }
+        self.populate(&active, (from.max(1), to), false);
+        if let Some(map) = active.segment.as_ref().and_then(|segment| segment.map()) {
             if active.memtable.capacity_bytes() > WHOLE_BYTES {
                 let behind = visible.0.saturating_sub(active.base().0);
-                map.release((header + behind).saturating_sub(RELEASE_BYTES));
+                map.release((SEGMENT_HEAD_BYTES + behind).saturating_sub(RELEASE_BYTES));
             }
         }
         // Nobody stores there any more, however long they wait for their flush.

@@ -126,7 +126,7 @@ impl Db {
         let begin = (GENERATIONS * generation).min(room * BUFFERS_PERCENT / 100);
         let debt = part(sections, SECTIONS)
             .max(part(owed, (OWED_BUFFERS.0 * buffer, OWED_BUFFERS.1 * buffer)))
-            .max(part(unflushed, (begin, room)))
+            .max(part(unflushed, (begin, room.min(begin + 2 * buffer))))
             .max(part(values, (values_max / 2, values_max)));
         let before = self.stall.debt.swap(debt.min(FULL), Ordering::Relaxed);
         if before == 0 && debt > 0 {

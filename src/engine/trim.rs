@@ -99,6 +99,8 @@ impl Db {
         };
         let Some((capacity, charge)) = self.charge(small) else { return Err(self.no_room()) };
         let ours = self.build(capacity, Form::Plain, charge)?;
+        let ahead = ours.touched.load(Ordering::Relaxed);
+        self.populate(&ours, (0, ahead), false);
         let unneeded = {
             let guard = epoch::pin();
             let active = &self.state.load(&guard).active;

@@ -182,10 +182,12 @@ pub(super) unsafe fn is_away(op: *const u8) -> bool {
 unsafe fn away(at: *const u8) -> Away {
     // SAFETY: `Away::store` wrote these bytes.
     let (address, before, after) = unsafe {
-        (at.cast::<u64>().read_unaligned(), at.add(8).cast::<u32>(), at.add(12).cast::<u32>())
+        (
+            at.cast::<u64>().read_unaligned(),
+            at.add(8).cast::<u32>().read_unaligned(),
+            at.add(12).cast::<u32>().read_unaligned(),
+        )
     };
-    // SAFETY: as above.
-    let (before, after) = unsafe { (before.read_unaligned(), after.read_unaligned()) };
     let Ok(address) = usize::try_from(u64::from_le(address)) else {
         unreachable!("an address of this process fits")
     };

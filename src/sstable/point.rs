@@ -10,10 +10,16 @@ use std::sync::Arc;
 
 use crate::base::{Kind, Lsn, Result};
 use crate::mem::epoch::Guard;
+use crate::mem::prefetch;
 
 use super::block::{Block, BlockEntry, Contradiction};
 use super::section::{Section, hash_of};
 use super::table::{BlockSlice, Found, Table};
+
+/// Of values from this size on
+const LONG_VALUE_BYTES: usize = 1024;
+/// so many lines are asked for when they are found: they come while the block is pinned.
+const LONG_VALUE_LINES: usize = 12;
 
 /// One section of an open table, loaded.
 #[derive(Clone)]
@@ -220,6 +226,9 @@ impl Section {
     #[inline(always)]
     fn seen<'g>(&'g self, entry: &BlockEntry<'g>, page: usize) -> Seen<'g> {
         let BlockEntry { kind, expiry_ms, value, value_at, .. } = *entry;
+        if value.len() >= LONG_VALUE_BYTES {
+            (0..LONG_VALUE_LINES).for_each(|line| prefetch(value.as_ptr().wrapping_add(64 * line)));
+        }
         Seen { kind, expiry_ms, value, section: self, page, value_at }
     }
 }

@@ -3,6 +3,7 @@
 use super::machine::{BUFFER, Machine, SYNC, get, put, scan};
 use crate::base::options::{LogMode, OpenOptions};
 use crate::base::{ErrorKind, FileNumber, KeyspaceId};
+use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
 use crate::vfs::sim::{PowerLoss, SimFs};
 
@@ -212,4 +213,24 @@ fn a_snapshot_sees_one_moment_through_flush_and_compaction() {
             assert_eq!(count, if want.is_some() { 100 } else { 0 });
         }
     }
+}
+
+#[test]
+fn who_waits_for_a_generation_has_it_after_the_first_pages() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let (capacity, charge) = db.charge(1 << 20).unwrap();
+    let generation = db.build(capacity, crate::engine::prepare::Form::Plain, charge).unwrap();
+    let ahead = generation.touched.load(Ordering::Relaxed);
+    let bring = |from, hurry| db.populate(&generation, (from, ahead), hurry);
+
+    db.jobs.wanted.store(true, Ordering::Relaxed);
+    let begun = bring(0, true);
+    assert!(0 < begun && begun < ahead, "{begun} of {ahead}");
+    assert_eq!(bring(begun, false), ahead, "the rest is brought whoever waits");
+    db.jobs.wanted.store(false, Ordering::Relaxed);
+    assert_eq!(bring(0, true), ahead, "and nobody waits here");
+
+    db.discard(&generation);
+    db.close().unwrap();
 }
