@@ -129,6 +129,14 @@ pub(crate) fn encode_entry(out: &mut [u8], op: &Op<'_>) -> usize {
     let total = entry_bytes(op);
     let out = &mut out[..total];
     out[total - 8..].fill(0);
+    let at = encode_front(out, op);
+    out[at..at + op.value.len()].copy_from_slice(op.value);
+    total
+}
+
+/// Writes what stands before the value of `op` as an entry, and returns how many bytes that are.
+#[inline]
+pub(crate) fn encode_front(out: &mut [u8], op: &Op<'_>) -> usize {
     out[..LINK_BYTES].fill(0);
     let mut at = LINK_BYTES;
     out[at..at + OP_HEAD_BYTES].copy_from_slice(&op_head(op));
@@ -138,9 +146,7 @@ pub(crate) fn encode_entry(out: &mut [u8], op: &Op<'_>) -> usize {
         at += 8;
     }
     out[at..at + op.key.len()].copy_from_slice(op.key);
-    at += op.key.len();
-    out[at..at + op.value.len()].copy_from_slice(op.value);
-    total
+    at + op.key.len()
 }
 
 /// Reads the entry at the front of `bytes`: the operation and the entry's whole length.

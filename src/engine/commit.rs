@@ -17,11 +17,11 @@ use crate::base::coding::u32_of;
 use crate::base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::base::mutant::mutant;
 use crate::base::options::Durability;
-use crate::base::{Error, KeyspaceId, Kind, Lsn, Result};
+use crate::base::{Error, KeyspaceId, Kind, Lsn, Result, checksum};
 use crate::batch::{self, Op, Shape};
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch::{self, Guard};
-use crate::memtable::{Reserve, Slot};
+use crate::memtable::{LONG_BYTES, Reserve, Slot, Sums};
 use crate::record::{self, HEADER_BYTES, Header, RecordKind};
 
 /// How one write is done.
@@ -167,9 +167,81 @@ impl Db {
         guard: &Guard,
     ) {
         let bomb = Bomb { db: self };
-        let lsn = slot.lsn();
         let place = slot.place();
-        let logged = self.logged_position(generation);
+        let words = match Self::stays_in_log(generation, write) {
+            Some(op) => self.fill_long(generation, &mut slot, &op),
+            None => self.fill_whole(generation, &mut slot, write),
+        };
+        // The length word stays zero until publication: it is the done mark.
+        slot.header_mut().copy_from_slice(&words[4..]);
+        Self::index(generation, &slot, write);
+        generation.memtable.expect_record(place + write.bytes);
+        generation.memtable.note_filled(place + write.bytes);
+        slot.publish();
+        bomb.defuse();
+        self.advance(guard);
+    }
+
+    /// The header of a record that goes into `generation` now, but for its checksum.
+    fn header(&self, generation: &Generation, slot: &Slot<'_>, bytes: usize, ops: u32) -> Header {
+        Header {
+            length: u32_of(HEADER_BYTES + bytes),
+            entries: ops,
+            lsn: slot.lsn(),
+            synced: Lsn(self.synced.load(Ordering::Relaxed)),
+            completed: self.logged_position(generation),
+            kind: RecordKind::Batch,
+            flags: 0,
+            payload_crc: 0,
+        }
+    }
+
+    /// The one operation of a write whose value stays in the log, and is not copied into the arena.
+    #[inline]
+    fn stays_in_log<'a, I: Iterator<Item = Op<'a>> + Clone>(
+        generation: &Generation,
+        write: &Write<I>,
+    ) -> Option<Op<'a>> {
+        let may_be = write.bytes > LONG_BYTES as u64 && write.shape.ops == 1 && !write.no_log;
+        if !may_be || !generation.memtable.keeps_values() {
+            return None;
+        }
+        write.ops.clone().next().filter(|op| op.value.len() >= LONG_BYTES)
+    }
+
+    /// Writes the record of `op` into the log, and all but the value into the arena. Returns the header.
+    fn fill_long(
+        &self,
+        generation: &Generation,
+        slot: &mut Slot<'_>,
+        op: &Op<'_>,
+    ) -> [u8; HEADER_BYTES] {
+        let Some(segment) = &generation.segment else { unreachable!("it keeps values") };
+        let (place, salt) = (slot.place(), segment.salt());
+        let body = slot.body_mut();
+        let bytes = body.len();
+        let front = batch::encode_front(body, op);
+        let padding = &[0; 8][..bytes - front - op.value.len()];
+        let before = record::payload_crc(salt, &body[..front]);
+        let after = checksum::crc(before, op.value);
+        let payload_crc = checksum::crc(after, padding);
+        let header = Header { payload_crc, ..self.header(generation, slot, bytes, 1) };
+        let words = record::encode_header(&header, salt);
+        let body = slot.body_mut();
+        segment.store_long(place, &words, [&body[..front], op.value, padding]);
+        slot.leave_value(front, op.value.len(), Sums { before, after });
+        self.populate_ahead(generation, place + (HEADER_BYTES + bytes) as u64);
+        words
+    }
+
+    /// Writes the record into arena and mapped log, and returns its header.
+    fn fill_whole<'a, I: Iterator<Item = Op<'a>> + Clone>(
+        &self,
+        generation: &Generation,
+        slot: &mut Slot<'_>,
+        write: &Write<I>,
+    ) -> [u8; HEADER_BYTES] {
+        let place = slot.place();
         let salt = generation.segment.as_ref().map_or(0, |segment| segment.salt());
         let body = slot.body_mut();
         let mut at = 0;
@@ -180,17 +252,9 @@ impl Db {
             at += batch::encode_entry(&mut body[at..], &op);
         }
         debug_assert_eq!(at, body.len(), "a batch's shape is its size");
-        let mut header = Header {
-            length: u32_of(HEADER_BYTES + at),
-            entries: write.shape.ops,
-            lsn,
-            synced: Lsn(self.synced.load(Ordering::Relaxed)),
-            completed: logged,
-            kind: RecordKind::Batch,
-            flags: 0,
-            payload_crc: 0,
-        };
-        let words = if write.no_log {
+        let mut header = self.header(generation, slot, at, write.shape.ops);
+        let body = slot.body_mut();
+        if write.no_log {
             let skip = Header { kind: RecordKind::Skip, ..header };
             let words = record::encode_header(&skip, salt);
             if generation.is_mapped() {
@@ -205,14 +269,7 @@ impl Db {
                 self.store_in_map(generation, place, &words, body);
             }
             words
-        };
-        // The length word stays zero until publication: it is the done mark.
-        slot.header_mut().copy_from_slice(&words[4..]);
-        Self::index(generation, &slot, write);
-        generation.memtable.expect_record(place + write.bytes);
-        slot.publish();
-        bomb.defuse();
-        self.advance(guard);
+        }
     }
 
     fn index<'a, I: Iterator<Item = Op<'a>> + Clone>(

@@ -24,6 +24,8 @@ use crate::vfs::posix::PosixVfs;
 /// How long an idle worker sleeps before it looks around.
 const IDLE_NS: u64 = 100_000_000;
 
+/// This part of the memory that the process may use can be filled by logs whose values are in no table.
+const VALUES_PART: u64 = 4;
 /// Memory of generations that are gone is kept up to this part of the budget,
 const KEPT_PART: u64 = 8;
 /// and until a worker has found nothing to do so many times.
@@ -36,6 +38,9 @@ pub(crate) struct Env {
     pub(super) cache: Arc<BlockCache>,
     /// Bytes of write buffers; the cache gets what they and the tables leave.
     pub(super) buffers: Arc<Budget>,
+    /// Bytes of values that are in logs and in no table: they lie in the system's page cache, which
+    /// needs room for other things.
+    pub(super) values: Arc<Budget>,
     pub(super) garbage: Arc<Garbage>,
     /// Memory of generations that are gone, for those to come.
     pub(super) memory: Arc<Recycler>,
@@ -98,6 +103,7 @@ impl Env {
             os,
             cache: BlockCache::within(budget, memory_bytes),
             buffers: Arc::new(Budget::new(budget / 2)),
+            values: Arc::new(Budget::new(memory_bytes / VALUES_PART)),
             garbage,
             memory,
             throttle: Throttle::new(options.io_bytes_per_sec),

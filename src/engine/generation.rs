@@ -128,28 +128,43 @@ pub(super) struct Generation {
     _charge: Charge,
 }
 
-/// Bytes taken from the environment's budget for write buffers.
+/// Bytes taken from the environment's budgets for write buffers and for values that stay in logs.
 pub(super) struct Charge {
     buffers: Arc<Budget>,
     bytes: u64,
+    values: Arc<Budget>,
+    value_bytes: u64,
 }
 
 impl Charge {
     /// Takes `bytes` if the budget has them.
     pub(super) fn take(env: &Arc<Env>, bytes: u64) -> Option<Self> {
-        env.buffers.try_take(bytes).then(|| Self { buffers: Arc::clone(&env.buffers), bytes })
+        env.buffers.try_take(bytes).then(|| Self::of(env, bytes))
+    }
+
+    fn of(env: &Env, bytes: u64) -> Self {
+        let (buffers, values) = (Arc::clone(&env.buffers), Arc::clone(&env.values));
+        Self { buffers, bytes, values, value_bytes: 0 }
+    }
+
+    /// Takes as many bytes for values that stay in the log, if they may be had.
+    pub(super) fn take_values(&mut self, bytes: u64) -> bool {
+        let taken = self.values.try_take(bytes);
+        self.value_bytes += if taken { bytes } else { 0 };
+        taken
     }
 
     /// Takes `bytes` even beyond the budget.
     pub(super) fn force(env: &Arc<Env>, bytes: u64) -> Self {
         env.buffers.take(bytes);
-        Self { buffers: Arc::clone(&env.buffers), bytes }
+        Self::of(env, bytes)
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
         self.buffers.give(self.bytes);
+        self.values.give(self.value_bytes);
     }
 }
 
@@ -202,10 +217,17 @@ impl Generation {
     /// wakes the workers as it goes, and waits until it is half full: then the memory of the one
     /// before it may be free to be used again.
     pub(super) fn nears_its_end(&self) -> bool {
-        let capacity = self.memtable.capacity_bytes();
-        let used = || self.memtable.reserved_bytes();
-        !self.is_empty_one()
-            && (capacity <= SMALL_BYTES || !self.is_mapped() || used() >= capacity / 2)
+        let memtable = &self.memtable;
+        let capacity = memtable.capacity_bytes();
+        let is_far = || {
+            if memtable.is_sparse() {
+                // The next one takes hardly any memory.
+                return memtable.reserved_bytes() >= capacity / 4
+                    || memtable.written_bytes() >= memtable.memory_bytes() / 2;
+            }
+            memtable.reserved_bytes() >= capacity / 2
+        };
+        !self.is_empty_one() && (capacity <= SMALL_BYTES || !self.is_mapped() || is_far())
     }
 
     /// How the next log's header names this one, which ends at `end`.
@@ -297,6 +319,27 @@ impl Sealed {
         match self {
             Self::Generation(generation) => self.end().0 - generation.base().0,
             Self::Replayed(log) => log.bytes,
+        }
+    }
+
+    /// Bytes of memory that flushing it will free, about.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        match self {
+            // Others lie on huge pages, which are there as a whole.
+            Self::Generation(generation) if generation.memtable.is_sparse() => {
+                generation.memtable.written_bytes()
+            }
+            _ => self.bytes(),
+        }
+    }
+
+    /// Bytes of values that are in its log instead of memory, about.
+    pub(super) fn value_bytes(&self) -> u64 {
+        match self {
+            Self::Generation(generation) if generation.memtable.is_sparse() => {
+                generation.memtable.spared_bytes()
+            }
+            _ => 0,
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::db::{Db, ReadState};
 use super::generation::Sealed;
-use super::read::{ReadOptions, in_memory};
+use super::read::{ReadOptions, found_sound, in_memory};
 use crate::base::{KeyspaceId, Kind, Lsn, Result};
 use crate::mem::epoch;
 use crate::memtable::{MemFound, Memtable};
@@ -81,7 +81,16 @@ impl Db {
             let unclear = loop {
                 let Some(task) = tasks.get_mut(done) else { return done };
                 let found = match task.memory {
-                    Some(found) => Some((found.kind, found.expiry_ms, found.value)),
+                    Some(found) => match found_sound(&found) {
+                        Ok(()) => Some((found.kind, found.expiry_ms, found.value)),
+                        Err(error) => {
+                            if !take(done, Err(error)) {
+                                return done;
+                            }
+                            done += 1;
+                            continue;
+                        }
+                    },
                     None => match task.plan.glance(&guard) {
                         Glance::Entry(seen) => Some((seen.kind, seen.expiry_ms, seen.value)),
                         Glance::Absent => None,

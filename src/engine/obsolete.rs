@@ -5,12 +5,14 @@
 //! next open sweeps.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::db::{Db, LogLevel};
 use super::generation::Sealed;
 use crate::base::filename::{self, FileName};
 use crate::base::{FileNumber, Lsn, Result};
 use crate::vfs::Dir;
+use crate::wal::Segment;
 
 /// How often a wait for the end of all work helps grace periods to end: readers pin for less than
 /// a microsecond, and what long ones hold stays.
@@ -49,8 +51,12 @@ impl Db {
         let wanted = self.generation_bytes();
         let full = match flushed {
             // Elsewhere to write over what is there may take new space, which may be lacking.
-            Sealed::Generation(generation) if self.mapped_ok && flushed.bytes() > wanted / 2 => {
-                generation.segment.as_ref().filter(|segment| segment.capacity() == wanted)
+            Sealed::Generation(generation) if self.mapped_ok => {
+                let is_full = |segment: &&Arc<Segment>| {
+                    let capacity = segment.capacity();
+                    capacity >= wanted && flushed.bytes() > capacity / 2
+                };
+                generation.segment.as_ref().filter(is_full)
             }
             _ => None,
         };

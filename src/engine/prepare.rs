@@ -39,6 +39,25 @@ const SMALL_CAPACITY: u64 = 64 << 10;
 /// as long as all that does not exceed the memory budget by more than this part of it.
 const OVERDRAFT: u64 = 4;
 
+/// A log whose generation has mostly values that stay in it is so many times as long as the memory of
+/// the generation, at least and at most,
+const LONG_TIMES: (u64, u64) = (if cfg!(test) { 2 } else { 3 }, 8);
+/// no longer than this,
+const LONG_CAPACITY_MAX: u64 = 256 << 20;
+/// and only where so much was written that it tells what will be.
+const LONG_SAMPLE_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
+
+/// What a generation is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Records as they come.
+    Plain,
+    /// One large record.
+    Whole,
+    /// Long values that stay in the log, and so many bytes of memory for the rest.
+    Sparse { memory: u64 },
+}
+
 /// How far ahead of its writers a generation of `capacity` is populated: small ones belong to small
 /// or idle databases, of which there may be hundreds.
 fn populate_bytes(capacity: u64) -> u64 {
@@ -71,7 +90,7 @@ impl Db {
         let small = self.jobs.small_next.load(Ordering::Relaxed);
         let wanted = if small { self.small_capacity() } else { usual };
         let Some((capacity, charge)) = self.charge(wanted) else { return Ok(false) };
-        let generation = match self.build(capacity, false, charge) {
+        let generation = match self.build_next(capacity, charge, !small && wanted == option) {
             Ok(generation) => generation,
             Err(error) => {
                 self.note_background_error(&error.clone().during("no log could be prepared"));
@@ -133,7 +152,7 @@ impl Db {
         self.check_fits(bytes)?;
         let capacity = bytes + SEAL_BYTES as u64;
         let charge = Charge::force(&self.env, capacity);
-        self.build(capacity, true, charge)
+        self.build(capacity, Form::Whole, charge)
     }
 
     /// Refuses a record that could never have a generation.
@@ -150,12 +169,48 @@ impl Db {
         )))
     }
 
+    /// Makes the next generation with `memory` bytes of memory: where values stay in the log, with a
+    /// larger log, if it is to be `full` grown.
+    fn build_next(&self, memory: u64, mut charge: Charge, full: bool) -> Result<Arc<Generation>> {
+        if let Some(capacity) = self.long_capacity(memory).filter(|_| full) {
+            if charge.take_values(capacity - memory) {
+                match self.build(capacity, Form::Sparse { memory }, charge) {
+                    // A smaller one may fit.
+                    Err(_) => charge = Charge::force(&self.env, memory),
+                    built => return built,
+                }
+            }
+        }
+        self.build(memory, Form::Plain, charge)
+    }
+
+    /// Bytes of the next log, if most of what was written lately stays in logs: then a generation of
+    /// `memory` bytes can have a log of several times as many, and all that a generation costs but its
+    /// memory is paid less often.
+    fn long_capacity(&self, memory: u64) -> Option<u64> {
+        let times = {
+            let guard = epoch::pin();
+            let state = self.state.load(&guard);
+            let newest = state.sealed.first().and_then(|sealed| match sealed {
+                Sealed::Generation(generation) => Some(&**generation),
+                Sealed::Replayed(_) => None,
+            });
+            let seen = [Some(&*state.active), newest].into_iter().flatten();
+            let mut enough = seen.filter(|g| g.memtable.reserved_bytes() >= LONG_SAMPLE_BYTES);
+            let memtable = &enough.next()?.memtable;
+            memtable.reserved_bytes() / memtable.written_bytes().max(1)
+        };
+        let most = (2 * self.options.write_buffer_bytes).min(self.values_max() / 2);
+        let capacity = (times.min(LONG_TIMES.1) * memory).min(most).min(LONG_CAPACITY_MAX) & !4095;
+        (capacity >= LONG_TIMES.0 * memory && self.wants_mapped()).then_some(capacity)
+    }
+
     /// Makes file, space, header and memory of a generation, whose first pages the caller then brings
     /// into memory: those up to `touched`.
     pub(super) fn build(
         &self,
         capacity: u64,
-        whole: bool,
+        form: Form,
         charge: Charge,
     ) -> Result<Arc<Generation>> {
         self.check_free_space(capacity)?;
@@ -168,14 +223,20 @@ impl Db {
             edit_count: self.edit_count.load(Ordering::Acquire),
         };
         let seed = self.env.os.random_u64();
-        let memtable = if whole {
-            Memtable::new_whole(capacity, seed, &self.env.garbage, &self.env.memory)?
-        } else {
-            Memtable::new(capacity, 0, seed, &self.env.garbage, &self.env.memory)?
+        let (garbage, memory) = (&self.env.garbage, &self.env.memory);
+        let mut memtable = match form {
+            Form::Whole => Memtable::new_whole(capacity, seed, garbage, memory)?,
+            Form::Plain => Memtable::new(capacity, 0, seed, garbage, memory)?,
+            Form::Sparse { memory: bytes } => {
+                Memtable::new_sparse(capacity, bytes, seed, garbage, memory)?
+            }
         };
-        let ahead = if whole { 0 } else { populate_bytes(capacity) };
+        let ahead = if form == Form::Whole { 0 } else { populate_bytes(capacity) };
         let ahead = (3 * ahead).min(capacity & !4095);
         let (segment, filled) = self.segment(spec)?;
+        if let Some(map) = segment.map() {
+            memtable.set_log(Arc::clone(map), SEGMENT_HEAD_BYTES);
+        }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);
         generation.touched.store(ahead, Ordering::Relaxed);
@@ -297,14 +358,17 @@ impl Db {
         hurry: bool,
     ) -> u64 {
         let map = generation.segment.as_ref().and_then(|segment| segment.map());
-        let map = map.filter(|_| !self.prefers_calls());
+        let by_calls = self.prefers_calls();
+        let map = map.filter(|_| !by_calls);
+        let is_sparse = by_calls && generation.memtable.is_sparse();
         let mut at = from;
         while at < to {
             if hurry && at > from && self.jobs.wanted.load(Ordering::Relaxed) {
                 break;
             }
             let next = (at + POPULATE_STEP).min(to);
-            generation.memtable.populate(at, next);
+            // Of a sparse one little is touched but the point index, which goes with place 0.
+            generation.memtable.populate(at, if is_sparse { at } else { next });
             if let Some(map) = map {
                 let first = if at == 0 { 0 } else { SEGMENT_HEAD_BYTES + at };
                 map.populate(first, SEGMENT_HEAD_BYTES + next);

@@ -14,7 +14,7 @@ use super::db::{Db, ReadState};
 use super::generation::Sealed;
 use super::snapshot::Snapshot;
 use crate::base::mutant::{dawdle, mutant};
-use crate::base::{Error, KeyspaceId, Kind, Lsn, Result};
+use crate::base::{Error, ErrorKind, KeyspaceId, Kind, Lsn, Result};
 use crate::mem::epoch;
 use crate::memtable::MemFound;
 use crate::sstable::{BlockSlice, Glance, Seen};
@@ -129,6 +129,7 @@ impl Db {
             let in_memory = || in_memory(state, hash, keyspace, key, at);
             if let Some(found) = if has_memory { in_memory() } else { None } {
                 let value = self.is_value(found.kind, found.expiry_ms)?;
+                found_sound(&found)?;
                 return Ok(value.then(|| from_memory(&mut sink, found.value)));
             }
             match plan.glance(&guard) {
@@ -191,6 +192,20 @@ impl Db {
             Some(_) => Err(Error::invalid("the snapshot is of another database")),
         }
     }
+}
+
+/// # Errors
+/// `Corrupt` if the log that has the value does not hold what was written.
+#[inline]
+pub(super) fn found_sound(found: &MemFound<'_>) -> Result<()> {
+    if found.is_sound() { Ok(()) } else { Err(value_lost()) }
+}
+
+/// A value that was left in the log is not there any more.
+#[cold]
+pub(super) fn value_lost() -> Error {
+    let text = "the system did not write out what was stored in a log, and forgot it";
+    Error::new(ErrorKind::Corrupt, text)
 }
 
 /// The newest entry of a key in memory. `hash` is the one of the active memtable; none if there is

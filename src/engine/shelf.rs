@@ -6,7 +6,8 @@
 //! it for records, because their checksums are seeded with another salt (invariant L8).
 //!
 //! A log is put here after the edit that raised the floor past it is durable, and taken when nobody
-//! holds its segment any more: helpers that are late may store into it until then. What is here is
+//! holds its segment or its mapping any more: helpers that are late may store into it until then, and
+//! readers may look at values that are in it only (M9). What is here is
 //! removed when nobody writes, and at the close; after a crash the next open sweeps it.
 
 use std::sync::atomic::{Ordering, fence};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::base::FileNumber;
+use crate::vfs::LogMap;
 use crate::wal::{SEGMENT_HEAD_BYTES, Segment};
 
 /// How many are kept: one that is free, and one that is still held for a moment.
@@ -32,6 +34,8 @@ struct Kept {
     salt: u32,
     filled: u64,
     segment: Weak<Segment>,
+    /// Readers hold it for values that are in the log only.
+    map: Option<Weak<dyn LogMap>>,
 }
 
 /// A log that nobody uses.
@@ -54,6 +58,7 @@ impl Shelf {
             salt: segment.salt(),
             filled,
             segment: Arc::downgrade(segment),
+            map: segment.map().map(Arc::downgrade),
         };
         let mut all = self.kept.lock();
         all.push(kept);
@@ -63,7 +68,11 @@ impl Shelf {
     /// A log of `capacity` bytes that nobody holds. The caller renames or removes it.
     pub(super) fn take(&self, capacity: u64) -> Option<Used> {
         let mut all = self.kept.lock();
-        let is_free = |kept: &Kept| kept.capacity == capacity && kept.segment.strong_count() == 0;
+        let is_free = |kept: &Kept| {
+            kept.capacity == capacity
+                && kept.segment.strong_count() == 0
+                && kept.map.as_ref().is_none_or(|map| map.strong_count() == 0)
+        };
         let index = all.iter().rposition(is_free)?;
         let kept = all.remove(index);
         // Whoever let go last released his stores by that; the count is read relaxed.

@@ -17,6 +17,8 @@ const SECTIONS: (u64, u64) = (24, 80);
 const GENERATIONS: u64 = 2;
 /// But not more than this part of the budget for write buffers, in percent; at 100 delay is full.
 const BUFFERS_PERCENT: u64 = 60;
+/// Values that are in sealed logs only, as multiples of the write buffer, at which delay is full.
+const VALUE_BUFFERS: u64 = 8;
 /// Bytes owed by compaction, as multiples of the write buffer.
 const OWED_BUFFERS: (u64, u64) = (64, 256);
 /// Nanoseconds for each KiB at full delay: about 8 MB/s.
@@ -118,12 +120,14 @@ impl Db {
         let buffer = self.options.write_buffer_bytes;
         let generation = self.generation_bytes();
         // The active generation and the prepared one are always in use.
-        let unflushed = self.sealed_bytes();
+        let (unflushed, values) = self.sealed_parts();
+        let values_max = self.values_max();
         let room = buffers.saturating_sub(2 * generation).max(buffer);
         let begin = (GENERATIONS * generation).min(room * BUFFERS_PERCENT / 100);
         let debt = part(sections, SECTIONS)
             .max(part(owed, (OWED_BUFFERS.0 * buffer, OWED_BUFFERS.1 * buffer)))
-            .max(part(unflushed, (begin, room.min(begin + 2 * buffer))));
+            .max(part(unflushed, (begin, room.min(begin + 2 * buffer))))
+            .max(part(values, (values_max / 2, values_max)));
         let before = self.stall.debt.swap(debt.min(FULL), Ordering::Relaxed);
         if before == 0 && debt > 0 {
             // More of them may work now.
@@ -135,6 +139,23 @@ impl Db {
     pub(super) fn sealed_bytes(&self) -> u64 {
         let guard = epoch::pin();
         self.state.load(&guard).sealed.iter().map(super::generation::Sealed::bytes).sum()
+    }
+
+    /// Bytes of memory, and bytes of values in logs only, that wait for their flush.
+    fn sealed_parts(&self) -> (u64, u64) {
+        let guard = epoch::pin();
+        let sealed = &self.state.load(&guard).sealed;
+        let add = |(memory, values), sealed: &super::generation::Sealed| {
+            (memory + sealed.memory_bytes(), values + sealed.value_bytes())
+        };
+        sealed.iter().fold((0, 0), add)
+    }
+
+    /// So many bytes of values may be in logs only and wait for their flush; from half of them on
+    /// writers are delayed.
+    pub(super) fn values_max(&self) -> u64 {
+        let buffer = self.options.write_buffer_bytes;
+        buffer.saturating_mul(VALUE_BUFFERS).min(self.env.values.limit()).max(1)
     }
 
     /// The present debt in 1/1024 of what delays fully.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::db::Db;
 use super::generation::{self, Generation, Next};
+use super::prepare::Form;
 use crate::base::Result;
 use crate::mem::atomic::Ordering;
 use crate::mem::epoch;
@@ -97,7 +98,7 @@ impl Db {
             }
         };
         let Some((capacity, charge)) = self.charge(small) else { return Err(self.no_room()) };
-        let ours = self.build(capacity, false, charge)?;
+        let ours = self.build(capacity, Form::Plain, charge)?;
         let ahead = ours.touched.load(Ordering::Relaxed);
         self.populate(&ours, (0, ahead), false);
         let unneeded = {

@@ -26,6 +26,8 @@ pub(crate) enum Use {
     Arena,
     /// Its point index.
     Index,
+    /// The bytes of one of which little is written: not kept.
+    Sparse,
 }
 
 /// Keeps regions up to a number of bytes.
@@ -101,6 +103,23 @@ impl Recycler {
         })
     }
 
+    /// The same, of which only some pages will be touched: a new one without huge pages, which goes to the
+    /// system at its end.
+    ///
+    /// # Errors
+    /// As for [`Region::new`].
+    pub(crate) fn sparse_region(self: &Arc<Self>, bytes: usize) -> Result<Pooled> {
+        let region = Region::sparse(bytes)?;
+        Ok(Pooled {
+            purpose: Use::Sparse,
+            base: region.as_ptr(),
+            used: AtomicUsize::new(region.len()),
+            resident: AtomicUsize::new(0),
+            region: Some(region),
+            home: Arc::clone(self),
+        })
+    }
+
     /// A kept region of exactly this length. If there is none, shorter ones are let go: whoever
     /// asks for more and more will not come back for them.
     fn take(&self, purpose: Use, bytes: usize) -> Option<Kept> {
@@ -118,7 +137,7 @@ impl Recycler {
     }
 
     fn give(&self, kept: Kept) {
-        if self.bytes() + kept.resident as u64 > self.limit {
+        if kept.purpose == Use::Sparse || self.bytes() + kept.resident as u64 > self.limit {
             return;
         }
         let Some(mut shelf) = self.shelf.try_lock() else { return };

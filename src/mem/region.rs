@@ -40,6 +40,19 @@ impl Region {
         Ok(region)
     }
 
+    /// The same without huge pages: each page comes into being by itself.
+    ///
+    /// # Errors
+    /// As for [`Region::new`].
+    pub(crate) fn sparse(bytes: usize) -> Result<Self> {
+        let refused = || Error::no_memory(format!("mapping {bytes} bytes of memory failed"));
+        let len = Self::rounded(bytes).ok_or_else(refused)?;
+        let region = Self { base: map(len).ok_or_else(refused)?, len };
+        region.keep_from_children();
+        region.refuse_huge();
+        Ok(region)
+    }
+
     /// The same for memory that callers were lent pieces of: a child inherits a copy.
     ///
     /// # Errors
@@ -94,6 +107,16 @@ impl Region {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = to;
+    }
+
+    /// Where the system gives huge pages unasked.
+    #[allow(unsafe_code, reason = "madvise")]
+    fn refuse_huge(&self) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the range is our own mapping, and the advice changes no content.
+        unsafe {
+            libc::madvise(self.as_ptr().cast(), self.len, libc::MADV_NOHUGEPAGE);
+        }
     }
 
     /// A child process must neither see nor copy what may be gigabytes.

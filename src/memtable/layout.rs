@@ -4,6 +4,7 @@
 //! operation, then zeros to a multiple of 8. The readers of trusted memory below take the address
 //! of the *operation*: link bytes change while others read, so no slice ever covers them.
 
+use crate::base::checksum::crc;
 use crate::base::coding::{Decoder, align8};
 use crate::base::{KeyspaceId, Kind};
 
@@ -34,6 +35,9 @@ pub(super) const OP_BYTES: usize = 16;
 pub(super) const EXPIRY_BYTES: usize = 8;
 /// Operation flag: an expiry follows the fixed part.
 const OP_FLAG_EXPIRY: u8 = 1;
+/// Operation flag, in the arena only: the value is not behind the key but in the log (M9). Where it
+/// would begin stands an [`Away`].
+const OP_FLAG_AWAY: u8 = 1 << 7;
 const OP_FLAGS_AT: usize = 1;
 const KEYSPACE_AT: usize = 4;
 const KEY_LEN_AT: usize = 8;
@@ -46,6 +50,43 @@ pub(super) struct View<'a> {
     pub(super) expiry_ms: u64,
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
+    pub(super) sums: Option<Sums>,
+}
+
+/// The checksum of a record before and behind a value that lies in the log: what a page of the log
+/// that could not be written out comes back with is told from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums {
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+}
+
+impl Sums {
+    /// Whether `value` is what was written.
+    pub(in crate::memtable) fn is_of(self, value: &[u8]) -> bool {
+        crc(self.before, value) == self.after
+    }
+}
+
+/// Where a value lies that is not in the arena.
+#[derive(Clone, Copy)]
+pub(super) struct Away {
+    pub(super) value: *const u8,
+    pub(super) sums: Sums,
+}
+
+/// Bytes of an [`Away`] in the arena. A value that short stays beside its key.
+pub(super) const AWAY_BYTES: usize = 16;
+
+impl Away {
+    /// Stores it at `at` of an entry, whose value would begin there, and says so in the entry.
+    pub(super) fn store(self, entry: &mut [u8], at: usize) {
+        let address = self.value.expose_provenance() as u64;
+        entry[at..at + 8].copy_from_slice(&address.to_le_bytes());
+        entry[at + 8..at + 12].copy_from_slice(&self.sums.before.to_le_bytes());
+        entry[at + 12..at + 16].copy_from_slice(&self.sums.after.to_le_bytes());
+        entry[LINK_BYTES + OP_FLAGS_AT] |= OP_FLAG_AWAY;
+    }
 }
 
 /// The lengths that decide where an operation's parts lie.
@@ -61,6 +102,11 @@ impl Shape {
     /// Offset of the key in the operation.
     pub(super) fn key_at(self) -> usize {
         OP_BYTES + if self.has_expiry { EXPIRY_BYTES } else { 0 }
+    }
+
+    /// Where what is written of an entry ends whose value lies in the log.
+    pub(super) fn away_end(self) -> usize {
+        LINK_BYTES + self.key_at() + self.key_bytes + AWAY_BYTES
     }
 
     /// Bytes of the whole entry: links, operation and padding.
@@ -117,10 +163,42 @@ pub(super) unsafe fn is_about(op: *const u8, keyspace: KeyspaceId, key: &[u8]) -
     stored == key
 }
 
+/// Whether the value of an operation lies in the log.
+///
+/// # Safety
+/// As for [`shape`].
+#[allow(unsafe_code, reason = "arena memory is reached by address")]
+#[inline]
+pub(super) unsafe fn is_away(op: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { *op.add(OP_FLAGS_AT) & OP_FLAG_AWAY != 0 }
+}
+
+/// Where the value of an operation lies whose place holds an [`Away`], `at`.
+///
+/// # Safety
+/// As for [`shape`].
+#[allow(unsafe_code, reason = "arena memory is reached by address")]
+unsafe fn away(at: *const u8) -> Away {
+    // SAFETY: `Away::store` wrote these bytes.
+    let (address, before, after) = unsafe {
+        (
+            at.cast::<u64>().read_unaligned(),
+            at.add(8).cast::<u32>().read_unaligned(),
+            at.add(12).cast::<u32>().read_unaligned(),
+        )
+    };
+    let Ok(address) = usize::try_from(u64::from_le(address)) else {
+        unreachable!("an address of this process fits")
+    };
+    let sums = Sums { before: u32::from_le(before), after: u32::from_le(after) };
+    Away { value: std::ptr::with_exposed_provenance(address), sums }
+}
+
 /// Reads a whole operation.
 ///
 /// # Safety
-/// As for [`shape`]; the bytes stay as they are for `'a`.
+/// As for [`shape`]; the bytes stay as they are for `'a`, and so does the log that has its value.
 #[allow(unsafe_code, reason = "arena memory is reached by address")]
 #[inline]
 pub(super) unsafe fn view<'a>(op: *const u8) -> View<'a> {
@@ -128,6 +206,8 @@ pub(super) unsafe fn view<'a>(op: *const u8) -> View<'a> {
     unsafe {
         let shape = shape(op);
         let key = op.add(shape.key_at());
+        let behind = key.add(shape.key_bytes);
+        let away = is_away(op).then(|| away(behind));
         View {
             kind: kind(op),
             expiry_ms: if shape.has_expiry {
@@ -136,7 +216,11 @@ pub(super) unsafe fn view<'a>(op: *const u8) -> View<'a> {
                 0
             },
             key: std::slice::from_raw_parts(key, shape.key_bytes),
-            value: std::slice::from_raw_parts(key.add(shape.key_bytes), shape.value_bytes),
+            value: std::slice::from_raw_parts(
+                away.map_or(behind, |away| away.value),
+                shape.value_bytes,
+            ),
+            sums: away.map(|away| away.sums),
         }
     }
 }

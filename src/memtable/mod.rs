@@ -17,6 +17,7 @@
 
 mod arena;
 mod layout;
+mod long;
 mod ordered;
 #[cfg(all(any(test, feature = "parts"), not(loom)))]
 pub(crate) mod parts;
@@ -39,11 +40,14 @@ use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::mem::{Garbage, Recycler};
 
 use arena::Arena;
+use long::KeptLog;
 use ordered::{Keep, OrderedIndex, SPAN_BYTES};
 use point::PointIndex;
 #[cfg(not(all(test, loom)))]
 use tail::Tail;
 
+pub(crate) use layout::Sums;
+pub(crate) use long::LONG_BYTES;
 pub(crate) use ordered::{MemCursor, Replayed};
 pub(crate) use slot::{Reserve, Slot};
 #[cfg(all(test, loom))]
@@ -66,6 +70,17 @@ pub(crate) struct MemFound<'a> {
     pub(crate) expiry_ms: u64,
     /// Empty for a delete.
     pub(crate) value: &'a [u8],
+    /// Of a value that lies in the log.
+    sums: Option<Sums>,
+}
+
+impl MemFound<'_> {
+    /// Whether the value is what was written. One in memory is; one that lies in the log may come
+    /// back with other bytes, if the system could not write its page out and then forgot it.
+    #[inline]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sums.is_none_or(|sums| sums.is_of(self.value))
+    }
 }
 
 impl<'a> From<Entry<'a>> for MemFound<'a> {
@@ -76,13 +91,14 @@ impl<'a> From<Entry<'a>> for MemFound<'a> {
             kind: entry.kind,
             expiry_ms: entry.expiry_ms,
             value: entry.value,
+            sums: None,
         }
     }
 }
 
 /// One generation in memory. See the module.
 pub(crate) struct Memtable {
-    // Before the arena, because both point into it.
+    // Before the arena and the log, because both point into them.
     points: PointIndex,
     ordered: OrderedIndex,
     arena: Arena,
@@ -93,6 +109,9 @@ pub(crate) struct Memtable {
     full: AtomicBool,
     entry_limit: usize,
     tail: Tail,
+    log: Option<KeptLog>,
+    /// Of one that is sparse: so many bytes of the arena may be written.
+    memory_limit: Option<u64>,
 }
 
 impl Memtable {
@@ -131,6 +150,27 @@ impl Memtable {
         Ok(memtable)
     }
 
+    /// A memtable whose records are expected to be long values, nearly all of which stay in the log: of
+    /// its `capacity_bytes` about `memory_bytes` will be written, each page by itself. It is full when
+    /// that many were.
+    ///
+    /// # Errors
+    /// As for [`Memtable::new`].
+    pub(crate) fn new_sparse(
+        capacity_bytes: u64,
+        memory_bytes: u64,
+        hash_seed: u64,
+        garbage: &Arc<Garbage>,
+        memory: &Arc<Recycler>,
+    ) -> Result<Self> {
+        let arena = Arena::sparse(usize_of(capacity_bytes)?, memory)?;
+        let buckets = usize_of(memory_bytes)? / BYTES_PER_BUCKET;
+        let points = PointIndex::new(buckets, hash_seed, memory)?;
+        let mut memtable = Self::over(arena, points, 0, garbage, SPAN_BYTES);
+        memtable.memory_limit = Some(memory_bytes);
+        Ok(memtable)
+    }
+
     fn with_spans(
         capacity_bytes: u64,
         entry_limit: usize,
@@ -142,16 +182,29 @@ impl Memtable {
         let capacity = usize_of(capacity_bytes)?;
         let arena = Arena::new(capacity, memory)?;
         let points = PointIndex::new(capacity / BYTES_PER_BUCKET, hash_seed, memory)?;
+        Ok(Self::over(arena, points, entry_limit, garbage, span_bytes))
+    }
+
+    fn over(
+        arena: Arena,
+        points: PointIndex,
+        entry_limit: usize,
+        garbage: &Arc<Garbage>,
+        span_bytes: usize,
+    ) -> Self {
         let entry_limit = if entry_limit == 0 { 4 * points.buckets() } else { entry_limit };
-        Ok(Self {
+        let tail = Tail::new(arena.capacity() as u64, false);
+        Self {
             points,
             ordered: OrderedIndex::new(span_bytes, garbage),
             arena,
             base: AtomicU64::new(NO_BASE),
             full: AtomicBool::new(false),
             entry_limit,
-            tail: Tail::new(capacity_bytes, false),
-        })
+            tail,
+            log: None,
+            memory_limit: None,
+        }
     }
 
     /// Touches the memory of the point index and of the places `[from, to)`, so that writers do
@@ -234,7 +287,9 @@ impl Drop for Memtable {
             (0, Some(_)) => usize::MAX,
             (bytes, _) => usize_of(bytes).unwrap_or(usize::MAX),
         };
-        self.arena.note_used(used);
+        // Clearing what was not written would touch it, and that is most of it.
+        let cleared = self.spared_bytes() > 0 && self.arena.clear_records() >= used;
+        self.arena.note_used(if cleared { 0 } else { used });
     }
 }
 

@@ -90,6 +90,7 @@ impl Memtable {
             kind: found.0.kind,
             expiry_ms: found.0.expiry_ms,
             value: found.0.value,
+            sums: found.0.sums,
         })
     }
 

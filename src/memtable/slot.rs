@@ -39,6 +39,11 @@ impl Slot<'_> {
         self.lsn
     }
 
+    /// Whose it is.
+    pub(super) fn memtable(&self) -> &Memtable {
+        self.memtable
+    }
+
     /// Its place in the arena.
     pub(crate) fn place(&self) -> u64 {
         self.place

@@ -127,6 +127,14 @@ impl LogMap for MappedLog {
         self.base.as_ptr().wrapping_add(offset)
     }
 
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    fn lasting(&self, offset: u64, len: usize) -> Option<*const u8> {
+        Some(self.address(offset, len))
+    }
+
     fn store_words(&self, offset: u64, words: &[u64]) {
         assert!(offset % 8 == 0, "words at an offset of {offset}");
         let to = self.address(offset, size_of_val(words));

@@ -169,7 +169,7 @@ pub(crate) trait DirectFile: Send + Sync {
 
 /// A mapped log segment. Bytes stored survive the death of the process.
 ///
-/// Nothing is read through it. Ranges stored by different threads at once do not overlap, except
+/// What was stored, or written to the file, is read by [`LogMap::lasting`] alone. Ranges stored by different threads at once do not overlap, except
 /// by [`LogMap::store_words`] with equal words.
 pub(crate) trait LogMap: Send + Sync {
     /// Copies `bytes` to `offset`. The range lies inside; asserted.
@@ -180,6 +180,15 @@ pub(crate) trait LogMap: Send + Sync {
     /// such place.
     fn hint(&self, _offset: u64) -> *const u8 {
         std::ptr::null()
+    }
+    /// Whether [`LogMap::lasting`] has an answer.
+    fn keeps_values(&self) -> bool {
+        false
+    }
+    /// Where the `len` bytes at `offset`, which were stored here or written to the file and will not
+    /// be written again, can be read for as long as this lives. They lie inside; asserted.
+    fn lasting(&self, _offset: u64, _len: usize) -> Option<*const u8> {
+        None
     }
     /// Brings the pages of `[from, to)` into memory, writable. A hint: failure is harmless.
     fn populate(&self, from: u64, to: u64);

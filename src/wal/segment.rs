@@ -10,6 +10,7 @@
 //!
 //! Any thread; the methods say who may call them at once.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -154,6 +155,31 @@ impl Segment {
         };
         store(at + record::HEADER_BYTES as u64, body);
         store(at, header);
+    }
+
+    /// Stores a record, `header` and the parts of its body, into a mapped segment by one call. Asserts
+    /// that the segment is mapped.
+    ///
+    /// What the death of the process interrupts may have its header and not all of its body: the
+    /// checksum tells that, and nothing behind it was acknowledged.
+    pub(crate) fn store_long(&self, place: u64, header: &[u8; HEADER_BYTES], body: [&[u8]; 3]) {
+        let Some(map) = &self.map else { panic!("L3: records are stored into mapped segments") };
+        if !self.prefers_calls() {
+            self.prefers_calls.store(true, Ordering::Relaxed);
+        }
+        let at = SEGMENT_HEAD_BYTES + place;
+        let [front, value, padding] = body;
+        let parts = [header, front, value, padding];
+        // The last is often empty.
+        let count = if padding.is_empty() { 3 } else { 4 };
+        if self.file.write_gathered(&mut parts.map(IoSlice::new)[..count], at).is_err() {
+            // The space is there, so it cannot fail for good.
+            let mut at = at;
+            for part in &parts[..count] {
+                map.store(at, part);
+                at += part.len() as u64;
+            }
+        }
     }
 
     /// Whether the next records are likely to be written by calls, which need no populated pages.

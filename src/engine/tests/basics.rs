@@ -220,7 +220,7 @@ fn who_waits_for_a_generation_has_it_after_the_first_pages() {
     let machine = Machine::new();
     let db = machine.open().unwrap();
     let (capacity, charge) = db.charge(1 << 20).unwrap();
-    let generation = db.build(capacity, false, charge).unwrap();
+    let generation = db.build(capacity, crate::engine::prepare::Form::Plain, charge).unwrap();
     let ahead = generation.touched.load(Ordering::Relaxed);
     let bring = |from, hurry| db.populate(&generation, (from, ahead), hurry);
 

@@ -10,6 +10,7 @@ mod flushes;
 mod history;
 mod idle;
 mod life;
+mod long;
 mod look;
 mod machine;
 mod model;

@@ -76,6 +76,13 @@ impl MemCursor {
         Some(unsafe { Held::new(Arc::clone(&self.owner), value) })
     }
 
+    /// Whether the value of the entry that the cursor shows is what was written. See
+    /// [`crate::memtable::MemFound::is_sound`].
+    pub(crate) fn is_value_sound(&self) -> bool {
+        // SAFETY: as for `entry`.
+        self.heap.first().is_none_or(|(key, _)| unsafe { key.is_sound() })
+    }
+
     /// Positions every source by `seek` and builds the heap.
     fn position(
         &mut self,

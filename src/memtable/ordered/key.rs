@@ -167,6 +167,16 @@ impl SortKey {
         }
     }
 
+    /// Whether the value is what was written.
+    ///
+    /// # Safety
+    /// As for [`SortKey::entry`].
+    pub(super) unsafe fn is_sound(&self) -> bool {
+        // SAFETY: the caller's promise.
+        let view = unsafe { layout::view(self.op()) };
+        view.sums.is_none_or(|sums| sums.is_of(view.value))
+    }
+
     /// The address of the operation. Meaningless for a probe.
     fn op(&self) -> *const u8 {
         let before = OP_BYTES + if self.shape & EXPIRY == 0 { 0 } else { EXPIRY_BYTES };

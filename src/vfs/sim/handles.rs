@@ -354,8 +354,9 @@ impl File for SimFile {
             }
             let Handle { state: shared, id, path, label } = &self.handle;
             state.open(*id);
+            let token = state.shown.token();
             let (state, path, label) = (shared.clone(), path.clone(), label.clone());
-            Ok(SimMap { handle: Handle { state, id: *id, path, label }, bytes })
+            Ok(SimMap { handle: Handle { state, id: *id, path, label }, bytes, token })
         })?;
         Ok(Arc::new(map))
     }
@@ -395,6 +396,14 @@ impl DirectFile for SimFile {
 struct SimMap {
     handle: Handle,
     bytes: u64,
+    token: u64,
+}
+
+impl Drop for SimMap {
+    fn drop(&mut self) {
+        let Handle { state, id, .. } = &self.handle;
+        state.lock().shown.end(*id, self.token);
+    }
 }
 
 impl SimMap {
@@ -420,6 +429,22 @@ impl LogMap for SimMap {
         assert!(offset % 8 == 0, "words at an offset of {offset}");
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.store_steps(offset, &bytes, 8);
+    }
+
+    fn lasting(&self, offset: u64, len: usize) -> Option<*const u8> {
+        let end = offset + len as u64;
+        assert!(end <= self.bytes, "{end} lies beyond a mapping of {} bytes", self.bytes);
+        let id = self.handle.id;
+        let State { nodes, shown, .. } = &mut *self.handle.state.lock();
+        let content = match nodes.get(id).and_then(Option::as_deref) {
+            Some(Node::File(file)) => Some(&file.current),
+            _ => None,
+        };
+        Some(shown.show((id, self.token), content, offset, len))
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
     }
 
     fn populate(&self, _from: u64, _to: u64) {}

@@ -15,6 +15,7 @@ mod content;
 mod crash;
 mod fault;
 mod handles;
+mod shown;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::base::{Error, Result};
 use content::Content;
 use fault::Calls;
 use handles::SimDir;
+use shown::Shown;
 use state::{DirNode, FileNode, Node, NodeId, ROOT, State};
 
 /// A disk, and the one process that uses it.
@@ -55,6 +57,7 @@ impl SimFs {
             opens: BTreeMap::new(),
             locks: BTreeMap::new(),
             calls: Calls::default(),
+            shown: Shown::default(),
         })
     }
 
@@ -159,6 +162,7 @@ impl SimFs {
             opens: BTreeMap::new(),
             locks: BTreeMap::new(),
             calls: Calls::default(),
+            shown: Shown::default(),
         }
     }
 
@@ -183,6 +187,7 @@ impl SimFs {
         let mut content = Content::default();
         content.write(bytes, 0);
         let (current, durable) = (content.clone(), content);
+        state.shown.store(id, bytes, 0);
         *state.file_mut(id) = FileNode { current, durable, ..FileNode::default() };
     }
 

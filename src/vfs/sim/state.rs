@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::content::{Content, PAGE_BYTES};
 use super::fault::Calls;
+use super::shown::Shown;
 use crate::vfs::LockMode;
 
 /// Place of a file or directory in [`State::nodes`].
@@ -226,6 +227,8 @@ pub(super) struct State {
     pub(super) locks: BTreeMap<NodeId, Vec<Holder>>,
     /// Calls of this process.
     pub(super) calls: Calls,
+    /// What this process looks at through mappings.
+    pub(super) shown: Shown,
 }
 
 impl State {
@@ -290,6 +293,7 @@ impl State {
     /// Stores bytes; not durable.
     pub(super) fn write(&mut self, file: NodeId, bytes: &[u8], offset: u64) {
         if !bytes.is_empty() {
+            self.shown.store(file, bytes, offset);
             let order = self.next_order();
             self.file_mut(file).change(FileOp::Write { order, offset, bytes: bytes.into() });
         }

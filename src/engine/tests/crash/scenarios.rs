@@ -2,6 +2,7 @@
 //!
 //! Write buffers hold 4 KiB, so that some ten writes fill one. Plain data.
 
+use super::super::history::KEY;
 use super::super::life::End;
 use super::super::script::{
     Step, VALUE_BYTES, delete, put, put_in, put_large, put_synced, put_unlogged, puts,
@@ -68,6 +69,19 @@ fn short_blocks() -> Step {
     Step::Options(0, options)
 }
 
+/// Puts of values that stay in the log.
+fn long(first: usize, count: usize) -> Vec<Step> {
+    let value = Some(600);
+    (first..first + count)
+        .map(|i| Step::Write(vec![(0, i % KEY.len(), value)], Durability::Buffer))
+        .collect()
+}
+
+/// One that is synced.
+fn put_synced_long(key: usize) -> Step {
+    Step::Write(vec![(0, key, Some(600))], Durability::Sync)
+}
+
 /// Puts of keys from `first` on, and all background work after each.
 fn worked(first: usize, count: usize) -> Vec<Step> {
     puts(first, count).flat_map(|step| [step, Work]).collect()
@@ -104,6 +118,15 @@ pub(super) fn writes() -> Vec<Scenario> {
             ],
         )
         .shows(CallKind::Rename, ".wal", 4),
+        scenario(
+            "long values",
+            [
+                dies(chain([long(0, 24), vec![put(1), put_synced(2), delete(0)], long(1, 5)])),
+                loses_power(chain([long(3, 9), vec![put_synced_long(4), Work], long(0, 9)])),
+                dies(chain([vec![Pause], long(0, 30)])),
+                dies([put(0)]),
+            ],
+        ),
         scenario(
             "rotation under sync",
             [dies(chain([
