@@ -218,6 +218,7 @@ impl Db {
     ) -> [u8; HEADER_BYTES] {
         let Some(segment) = &generation.segment else { unreachable!("it keeps values") };
         let (place, salt) = (slot.place(), segment.salt());
+        generation.memtable.note_long(op.value.len());
         let body = slot.body_mut();
         let bytes = body.len();
         let front = batch::encode_front(body, op);

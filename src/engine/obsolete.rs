@@ -54,7 +54,8 @@ impl Db {
             Sealed::Generation(generation) if self.mapped_ok => {
                 let is_full = |segment: &&Arc<Segment>| {
                     let capacity = segment.capacity();
-                    capacity >= wanted && flushed.bytes() > capacity / 2
+                    let is_usual = capacity == wanted || generation.memtable.is_sparse();
+                    is_usual && flushed.bytes() > capacity / 2
                 };
                 generation.segment.as_ref().filter(is_full)
             }
@@ -80,6 +81,8 @@ impl Db {
     /// retired table is left when this returns.
     pub(super) fn remove_obsolete(&self) {
         self.clear_shelf();
+        // They hold memory of the active generation.
+        self.spare.clear();
         for _ in 0..REMOVE_ROUNDS {
             // Versions that were replaced hold their tables until grace periods have passed.
             self.env.garbage.drain();

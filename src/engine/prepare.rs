@@ -360,7 +360,7 @@ impl Db {
         let map = generation.segment.as_ref().and_then(|segment| segment.map());
         let by_calls = self.prefers_calls();
         let map = map.filter(|_| !by_calls);
-        let is_sparse = by_calls && generation.memtable.is_sparse();
+        let is_sparse = generation.memtable.is_sparse();
         let mut at = from;
         while at < to {
             if hurry && at > from && self.jobs.wanted.load(Ordering::Relaxed) {

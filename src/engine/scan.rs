@@ -87,11 +87,16 @@ impl Drop for Iter {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         body.let_go();
-        let unneeded = {
+        let (unneeded, late) = {
             let guard = epoch::pin();
-            self.db.spare.leave(body, &self.db.state.load(&guard).version)
+            let version = &self.db.state.load(&guard).version;
+            let unneeded = self.db.spare.leave(body, version);
+            // Whoever installs changes the state first and takes what was left afterwards. If that was
+            // before ours was left, we see his state now.
+            let is_late = !Arc::ptr_eq(version, &self.db.state.load(&guard).version);
+            (unneeded, is_late.then(|| self.db.spare.take()))
         };
-        drop(unneeded);
+        drop((unneeded, late));
         if self.db.check_open().is_err() {
             // A close that ran meanwhile has cleared it before.
             self.db.spare.clear();

@@ -113,6 +113,8 @@ impl Db {
             let preparing = self.jobs.preparing.lock();
             self.prepare_locked()?;
             drop(preparing);
+            // Who wanted to prepare meanwhile found it locked.
+            self.env.wake_worker();
             return if self.is_followed(full) { Ok(()) } else { Err(self.no_room()) };
         }
         let until = match options.deadline_ns {

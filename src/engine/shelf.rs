@@ -50,7 +50,8 @@ pub(super) struct Used {
 }
 
 impl Shelf {
-    /// Keeps the log of `segment`. Returns one that is to be removed instead, if there are too many.
+    /// Keeps the log of `segment`. Returns one that is to be removed instead, if there are too many: one
+    /// of another length first, which nobody may want any more.
     pub(super) fn keep(&self, segment: &Arc<Segment>, filled: u64) -> Option<FileNumber> {
         let kept = Kept {
             number: segment.number(),
@@ -61,8 +62,9 @@ impl Shelf {
             map: segment.map().map(Arc::downgrade),
         };
         let mut all = self.kept.lock();
+        let other = all.iter().position(|old| old.capacity != kept.capacity);
         all.push(kept);
-        (all.len() > KEPT).then(|| all.remove(0).number)
+        (all.len() > KEPT).then(|| all.remove(other.unwrap_or(0)).number)
     }
 
     /// A log of `capacity` bytes that nobody holds. The caller renames or removes it.

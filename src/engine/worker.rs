@@ -349,6 +349,8 @@ impl Db {
             }
             quiet.marked = true;
         }
+        // Left iterators hold memory of the active generation.
+        self.spare.clear();
         let _ = self.mark();
         self.jobs.quiet.lock().visible = self.visible().0;
         self.may_try() && !self.jobs.is_paused() && self.quiet_job()

@@ -212,6 +212,13 @@ impl Pooled {
     pub(crate) fn note_used(&mut self, bytes: usize) {
         *self.used.get_mut() = bytes.min(self.len());
     }
+
+    /// Says that all is zeros, of which up to `bytes` was written and cleared. For the owner's drop.
+    pub(crate) fn note_cleared(&mut self, bytes: usize) {
+        let touched = bytes.min(self.len()).max(*self.resident.get_mut());
+        *self.resident.get_mut() = touched;
+        *self.used.get_mut() = 0;
+    }
 }
 
 impl Drop for Pooled {

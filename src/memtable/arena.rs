@@ -66,6 +66,11 @@ impl Arena {
         self.region.note_used(place);
     }
 
+    /// Says that what was written up to `place` is cleared.
+    pub(super) fn note_cleared(&mut self, place: usize) {
+        self.region.note_cleared(place);
+    }
+
     /// Clears what records have written, up to the first that has no mark, and returns where that is.
     pub(super) fn clear_records(&mut self) -> usize {
         let mut place = 0;

@@ -54,6 +54,16 @@ impl Memtable {
         self.log.as_ref().map_or(0, |log| log.spared.load(Ordering::Relaxed))
     }
 
+    /// Tells of a value of `bytes` bytes that will stay in the log: before it is written there, so that
+    /// nobody takes it for memory meanwhile.
+    #[inline]
+    pub(crate) fn note_long(&self, bytes: usize) {
+        if let Some(log) = &self.log {
+            let spared = (bytes as u64).saturating_sub(PAGE_BYTES).max(1);
+            log.spared.fetch_add(spared, Ordering::Relaxed);
+        }
+    }
+
     /// Bytes of the arena that were written, about. Any time.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.reserved_bytes().saturating_sub(self.spared_bytes())
@@ -90,11 +100,9 @@ impl Slot<'_> {
         let memtable = self.memtable();
         let offset = self.place() + (HEADER_BYTES + front) as u64;
         let home = |log: &KeptLog| log.map.lasting(log.head_bytes + offset, bytes);
-        let (Some(log), Some(value)) = (&memtable.log, memtable.log.as_ref().and_then(home)) else {
+        let Some(value) = memtable.log.as_ref().and_then(home) else {
             panic!("M9: a value was left where it cannot stay");
         };
-        let spared = (bytes as u64).saturating_sub(PAGE_BYTES).max(1);
-        log.spared.fetch_add(spared, Ordering::Relaxed);
         assert!(bytes >= AWAY_BYTES, "a short value stays beside its key");
         Away { value, sums }.store(self.body_mut(), front);
     }

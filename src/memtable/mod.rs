@@ -37,7 +37,7 @@ use std::sync::Arc;
 use crate::base::coding::{u32_of, usize_of};
 use crate::base::{Entry, Kind, Lsn, Result};
 use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::mem::{Garbage, Recycler};
+use crate::mem::{Garbage, Recycler, fork};
 
 use arena::Arena;
 use long::KeptLog;
@@ -287,9 +287,14 @@ impl Drop for Memtable {
             (0, Some(_)) => usize::MAX,
             (bytes, _) => usize_of(bytes).unwrap_or(usize::MAX),
         };
-        // Clearing what was not written would touch it, and that is most of it.
-        let cleared = self.spared_bytes() > 0 && self.arena.clear_records() >= used;
-        self.arena.note_used(if cleared { 0 } else { used });
+        // Clearing what was not written would touch it, and that is most of it. A child process has no
+        // arena, and one that is sparse is not kept.
+        let clears = self.spared_bytes() > 0 && !self.is_sparse() && !fork::in_child();
+        if clears && self.arena.clear_records() >= used {
+            self.arena.note_cleared(used);
+        } else {
+            self.arena.note_used(used);
+        }
     }
 }
 
