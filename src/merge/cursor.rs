@@ -9,7 +9,8 @@
 //! A seek goes through all sources in stages, so that they wait for memory, and for the disk,
 //! together and not one after the other ([`Cursor::approach`]).
 //!
-//! Not here: visibility, but that pages are packed of what every reader at a position sees. All versions and tombstones are shown. Two sources may hold an entry of
+//! Not here: visibility, but that pages are packed of what every reader at a position sees. All
+//! versions and tombstones are shown. Two sources may hold an entry of
 //! the same number only if they hold the same entry; it is then shown twice.
 
 mod pack;
