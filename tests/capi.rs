@@ -33,6 +33,7 @@ enum Weight {
 use Weight::{Forks, Heavy, Light};
 
 const PROGRAMS: &[(&str, Weight)] = &[
+    ("first", Forks),
     ("open", Light),
     ("get_put", Light),
     ("multi_get", Light),

@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
+use super::barrier;
 use super::bytes::{self, Out};
 use super::constants::{LSM_CLOSE_STRICT, LSM_OK};
 use super::guard::guard;
@@ -35,6 +36,8 @@ pub unsafe extern "C" fn lsm_open(
         // SAFETY: the caller passes NULL or a writable pointer.
         let out = unsafe { Out::handle(out, "out") };
         handle::check_fork()?;
+        // The engine starts threads.
+        barrier::enter_alone();
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let given = unsafe { options::read(o) }?;
         // SAFETY: as above, for the struct that the field points to.

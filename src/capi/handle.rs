@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::barrier;
 use super::hazard::{self, Mine, Record};
 use super::hook::Hook;
 use super::slab::{self, Slab};
@@ -34,6 +35,8 @@ pub(super) trait Object: Sized {
     const SHARED: bool;
     /// Whether mostly the thread that made it uses it, very often: others pay for that once.
     const BIASED: bool = false;
+    /// Whether others are made from it only: as long as there is any, the library is used.
+    const ROOT: bool = false;
     /// The C type of the handle.
     type Handle;
 }
@@ -96,6 +99,7 @@ macro_rules! objects {
             const NAME: &'static str = stringify!($handle);
             const SHARED: bool = $shared;
             const BIASED: bool = $kind == 5;
+            const ROOT: bool = $kind <= 2;
             type Handle = $handle;
         }
     )*};
@@ -138,8 +142,9 @@ pub(super) fn create<T: Object>(object: T) -> Result<*mut T::Handle> {
 
 /// Makes a handle for `object`, which stays at its address.
 pub(super) fn create_boxed<T: Object>(object: Box<T>) -> Result<*mut T::Handle> {
-    #[cfg(not(loom))]
-    hazard::barrier::prepare();
+    if T::ROOT {
+        barrier::enter();
+    }
     let object = Box::into_raw(object);
     let made = with_record(|mine| SLAB.insert(T::KIND, object.cast(), mine, T::BIASED));
     match made {
@@ -148,6 +153,9 @@ pub(super) fn create_boxed<T: Object>(object: Box<T>) -> Result<*mut T::Handle> 
             Ok(std::ptr::without_provenance_mut(address))
         }
         Err(error) => {
+            if T::ROOT {
+                barrier::leave();
+            }
             // SAFETY: the slab did not take the object, so it is still ours.
             drop(unsafe { Box::from_raw(object) });
             Err(error)
@@ -176,6 +184,9 @@ pub(super) fn release<T: Object>(handle: *mut T::Handle) {
         // SAFETY: the kind in the handle says that `create::<T>` boxed this object, and closing
         // made it ours.
         drop(unsafe { Box::from_raw(object.cast::<T>()) });
+        if T::ROOT {
+            barrier::leave();
+        }
     }
 }
 
@@ -206,6 +217,7 @@ pub(super) fn close_db(
     closing.wait_for_users();
     // SAFETY: as above; nobody uses the object any more, and closing made it ours.
     drop(unsafe { Box::from_raw(with_record(|mine| closing.finish(mine)).cast::<DbObject>()) });
+    barrier::leave();
     closed
 }
 

@@ -4,7 +4,7 @@
 //! closer marks the handle, then looks through all records (hazard pointers, with the handle's
 //! number in place of a pointer). Announcing costs two plain stores: the order of "announce" and
 //! "check" is bought by the closer, who makes every thread of the process pass a full barrier
-//! (`membarrier`). Where that call is missing, announcing pays with a fence.
+//! ([`super::barrier`]). Where the system cannot do that, or not yet, announcing pays with a fence.
 //!
 //! Rule 1: a thread that saw a handle live after it announced it keeps the object alive
 //! until it withdraws the announcement. Proof: either the closer's mark precedes the check, which
@@ -15,6 +15,7 @@
 use std::cell::Cell;
 use std::ptr;
 
+use super::barrier;
 use super::shelf::Shelf;
 use crate::mem::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -225,84 +226,5 @@ fn first(hazards: &Hazards) -> Mine {
         }
         // The thread is ending and its destructors have run.
         Err(_) => Mine::Borrowed(record),
-    }
-}
-
-/// The two halves of a store-load barrier between threads: a cheap one and a dear one.
-pub(super) mod barrier {
-    #[cfg(loom)]
-    pub(in super::super) use self::modelled::{heavy, light};
-    #[cfg(not(loom))]
-    pub(in super::super) use self::real::{heavy, light, prepare};
-
-    #[cfg(loom)]
-    mod modelled {
-        use crate::base::mutant::mutant;
-        use crate::mem::atomic::{Ordering, fence};
-
-        /// A full fence: the model knows no membarrier, and pairs two fences instead.
-        pub(in super::super::super) fn light() {
-            if !mutant("capi_announcement_has_no_barrier") {
-                fence(Ordering::SeqCst);
-            }
-        }
-
-        /// A full fence.
-        pub(in super::super::super) fn heavy() {
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    #[cfg(not(loom))]
-    mod real {
-        use std::sync::Once;
-        use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
-
-        const REGISTER_PRIVATE_EXPEDITED: libc::c_long = 1 << 4;
-        const PRIVATE_EXPEDITED: libc::c_long = 1 << 3;
-
-        /// Whether `membarrier` works here. Written once, by `prepare`, before the first handle
-        /// exists; whoever has a handle has synchronised with that. A thread that reads the old
-        /// value only pays for a fence it does not need.
-        static EXPEDITED: AtomicBool = AtomicBool::new(false);
-
-        /// Finds out, once, which kind of barrier this system has. Must run before the first
-        /// handle is made.
-        pub(in super::super::super) fn prepare() {
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| {
-                EXPEDITED.store(membarrier(REGISTER_PRIVATE_EXPEDITED), Ordering::Release);
-            });
-        }
-
-        /// Orders this thread's earlier stores before its later loads, as seen by a thread that
-        /// calls [`heavy`].
-        #[inline]
-        pub(in super::super::super) fn light() {
-            if EXPEDITED.load(Ordering::Relaxed) {
-                compiler_fence(Ordering::SeqCst);
-            } else {
-                fence(Ordering::SeqCst);
-            }
-        }
-
-        /// Makes every thread of the process pass a full barrier before this returns.
-        pub(in super::super::super) fn heavy() {
-            fence(Ordering::SeqCst);
-            // Cannot fail once registered; without the barrier closing is not safe.
-            let passed = !EXPEDITED.load(Ordering::Relaxed) || membarrier(PRIVATE_EXPEDITED);
-            assert!(passed, "membarrier failed after it was registered");
-        }
-
-        #[cfg(target_os = "linux")]
-        fn membarrier(command: libc::c_long) -> bool {
-            // SAFETY: the call takes two integers and touches no memory of ours.
-            unsafe { libc::syscall(libc::SYS_membarrier, command, 0) == 0 }
-        }
-
-        #[cfg(not(target_os = "linux"))]
-        fn membarrier(_command: libc::c_long) -> bool {
-            false
-        }
     }
 }

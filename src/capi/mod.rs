@@ -1,8 +1,9 @@
 //! Every exported C symbol, and nothing else: the other side of `include/lsmer.h`.
 //!
 //! One file for each C object; an exported function is a guard, conversions, one call of the
-//! engine, and conversions back. The mechanism is in `guard` (panics, errno), `handle` over `slab`
-//! and `hazard` (handles), `bytes`, `options` and `status` (conversions) and `hook` (callbacks).
+//! engine, and conversions back. The mechanism is in `guard` (panics, errno), `handle` over `slab`,
+//! `hazard` and `barrier` (handles), `bytes`, `options` and `status` (conversions) and `hook`
+//! (callbacks).
 //!
 //! cbindgen makes the header from the files that `build.rs` lists, in its order, and does not see
 //! functions made by macros: macros may make bodies here, never signatures. The doc comment of an
@@ -26,6 +27,7 @@ pub mod snapshot;
 pub mod types;
 pub mod write;
 
+mod barrier;
 mod bytes;
 mod guard;
 #[allow(clippy::inline_always, reason = "a step of a cursor is hardly more than its lookup")]

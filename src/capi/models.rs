@@ -3,9 +3,10 @@
 use loom::sync::Arc;
 use loom::thread;
 
+use super::barrier::Phase;
 use super::hazard::Record;
 use super::slab::Slab;
-use crate::mem::atomic::{AtomicUsize, Ordering};
+use crate::mem::atomic::{AtomicUsize, Ordering, fence};
 
 /// Stands for an object: says whether it was freed. Never freed itself.
 struct Probe {
@@ -285,5 +286,91 @@ fn a_stale_handle_takes_nothing_from_the_next_owner_of_its_slot() {
         assert!(taken.place.is_some(), "the stranger took what is not his");
         slab.put_back(new, taken.place);
         stranger.join().expect("no panic");
+    });
+}
+
+/// What a caller and a closer meet at while a third thread registers the process. The kernel's
+/// `membarrier` is a question that every other thread answers by a fence, wherever it stands: the
+/// caller looks for it between any two of its steps, and when it ends.
+struct Meeting {
+    phase: Phase,
+    marked: AtomicUsize,
+    announced: AtomicUsize,
+    freed: AtomicUsize,
+    asked: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+impl Meeting {
+    fn new() -> Self {
+        let zero = || AtomicUsize::new(0);
+        Self {
+            phase: Phase::new(),
+            marked: zero(),
+            announced: zero(),
+            freed: zero(),
+            asked: zero(),
+            answered: zero(),
+        }
+    }
+
+    fn may_be_interrupted(&self) {
+        if self.asked.load(Ordering::Relaxed) == 1 {
+            self.end();
+        }
+    }
+
+    /// A thread that does not run has passed a barrier.
+    fn end(&self) {
+        fence(Ordering::SeqCst);
+        self.answered.store(1, Ordering::Release);
+    }
+
+    fn call(&self) {
+        self.announced.store(1, Ordering::Relaxed);
+        self.may_be_interrupted();
+        self.phase.light();
+        self.may_be_interrupted();
+        if self.marked.load(Ordering::Acquire) == 0 {
+            self.may_be_interrupted();
+            assert_eq!(self.freed.load(Ordering::Relaxed), 0, "the object was freed under a call");
+        }
+        self.announced.store(0, Ordering::Release);
+        self.end();
+    }
+
+    fn close(&self) {
+        self.marked.store(1, Ordering::SeqCst);
+        self.phase.heavy(|| {
+            self.asked.store(1, Ordering::Relaxed);
+            while self.answered.load(Ordering::Acquire) == 0 {
+                thread::yield_now();
+            }
+            fence(Ordering::SeqCst);
+            true
+        });
+        if self.announced.load(Ordering::Acquire) == 0 {
+            self.freed.store(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_closer_finds_calls_however_far_the_process_is_registered() {
+    loom::model(|| {
+        let meeting = Arc::new(Meeting::new());
+        let caller = {
+            let meeting = Arc::clone(&meeting);
+            thread::spawn(move || meeting.call())
+        };
+        let registering = {
+            let meeting = Arc::clone(&meeting);
+            thread::spawn(move || meeting.phase.registered())
+        };
+
+        meeting.close();
+
+        caller.join().expect("no panic");
+        registering.join().expect("no panic");
     });
 }

@@ -33,7 +33,8 @@ use std::ptr;
 
 use parking_lot::Mutex;
 
-use super::hazard::{Hazards, Record, barrier};
+use super::barrier;
+use super::hazard::{Hazards, Record};
 use crate::base::mutant::mutant;
 use crate::base::{Error, Result};
 use crate::mem::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -65,7 +66,7 @@ struct Slot {
     /// Whose calls need no swap: generation and record, [`NOBODY`] or [`REVOKING`]. Set by
     /// `insert` (before `state`), afterwards changed by compare-and-swap only, but by whoever made
     /// it "revoking"; read by takers. The owner's announcement and this word are ordered by the two
-    /// barriers of [`super::hazard`]; `Release` when it becomes nobody's pairs with `Acquire` in
+    /// halves of [`super::barrier`]; `Release` when it becomes nobody's pairs with `Acquire` in
     /// takers: whoever sees it knows that the owner is out.
     owner: AtomicU64,
 }

@@ -94,14 +94,10 @@ impl Os for RealOs {
     }
 
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>> {
-        // The host's signals are for the host's threads: the new thread inherits a full mask.
-        let _mask = SignalMask::block();
-        let body = move || {
+        spawn(name, None, move || {
             take_short_turns();
             body();
-        };
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-        spawned.map_err(|cause| Error::io("start thread", Path::new(name), &cause))
+        })
     }
 
     fn processors(&self) -> usize {
@@ -111,6 +107,21 @@ impl Os for RealOs {
     fn is_stepped(&self) -> bool {
         false
     }
+}
+
+/// Starts a thread, with a stack of so many bytes or of the usual size.
+pub(crate) fn spawn(
+    name: &str,
+    stack_bytes: Option<usize>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    // The host's signals are for the host's threads: the new thread inherits a full mask.
+    let _mask = SignalMask::block();
+    let mut builder = std::thread::Builder::new().name(name.to_owned());
+    if let Some(bytes) = stack_bytes {
+        builder = builder.stack_size(bytes);
+    }
+    builder.spawn(body).map_err(|cause| Error::io("start thread", Path::new(name), &cause))
 }
 
 /// Asks the scheduler for short turns for this thread: where background work must share a
