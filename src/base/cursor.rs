@@ -26,6 +26,14 @@ pub(crate) struct Stamp {
     pub(crate) expiry_ms: u64,
 }
 
+impl Stamp {
+    /// The stamp of an entry.
+    #[inline]
+    pub(crate) fn of(entry: &Entry<'_>) -> Self {
+        Self { number: entry.number, kind: entry.kind, expiry_ms: entry.expiry_ms }
+    }
+}
+
 /// What places an entry among others: most often enough without its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Rank {
@@ -115,8 +123,7 @@ pub(crate) trait Cursor: Send {
     }
     /// The entry here without key and value, or none when there is no entry.
     fn stamp(&self) -> Option<Stamp> {
-        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
-        Some(Stamp { number, kind, expiry_ms })
+        self.entry().map(|entry| Stamp::of(&entry))
     }
     /// Moves one entry on. Unpositioned cursors stay so.
     fn next(&mut self) -> Result<()>;
@@ -126,6 +133,14 @@ pub(crate) trait Cursor: Send {
     ///
     /// The bytes stay where they are until the cursor moves or is dropped.
     fn entry(&self) -> Option<Entry<'_>>;
+    /// Looks whether the value of the entry here is what was written, where that was not done when it
+    /// was read. To be asked before a value is shown; the cursor stays.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not.
+    fn check_value(&self) -> Result<()> {
+        Ok(())
+    }
     /// Key and value of [`Self::entry`].
     #[inline]
     fn pair(&self) -> Option<(&[u8], &[u8])> {
@@ -193,6 +208,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn entry(&self) -> Option<Entry<'_>> {
         (**self).entry()
+    }
+    fn check_value(&self) -> Result<()> {
+        (**self).check_value()
     }
     #[inline]
     fn pair(&self) -> Option<(&[u8], &[u8])> {

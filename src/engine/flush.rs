@@ -244,9 +244,7 @@ impl Db {
                         self.between_entries();
                     }
                     if retain.keep(entry) {
-                        if !cursor.is_value_sound() {
-                            return Err(super::read::value_lost());
-                        }
+                        cursor.check_value()?;
                         builder.add_holding(entry, || cursor.hold_value())?;
                     }
                     let bytes = builder.file_bytes_so_far();

@@ -81,7 +81,7 @@ impl Db {
             let unclear = loop {
                 let Some(task) = tasks.get_mut(done) else { return done };
                 let found = match task.memory {
-                    Some(found) => match found_sound(&found) {
+                    Some(found) => match found_sound(&found, state, (keyspace, task.key, at)) {
                         Ok(()) => Some((found.kind, found.expiry_ms, found.value)),
                         Err(error) => {
                             if !take(done, Err(error)) {

@@ -235,7 +235,7 @@ impl Db {
         let ahead = (3 * ahead).min(capacity & !4095);
         let (segment, filled) = self.segment(spec)?;
         if let Some(map) = segment.map() {
-            memtable.set_log(Arc::clone(map), SEGMENT_HEAD_BYTES);
+            memtable.set_log(Arc::clone(map), SEGMENT_HEAD_BYTES, segment.number());
         }
         let generation = Generation::new(memtable, Some(segment), None, charge, &self.env.garbage);
         generation.populated.store(ahead, Ordering::Relaxed);

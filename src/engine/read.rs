@@ -11,10 +11,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::db::{Db, ReadState};
-use super::generation::Sealed;
+use super::generation::{Generation, Sealed};
 use super::snapshot::Snapshot;
 use crate::base::mutant::{dawdle, mutant};
-use crate::base::{Error, ErrorKind, KeyspaceId, Kind, Lsn, Result};
+use crate::base::{Error, KeyspaceId, Kind, Lsn, Result};
 use crate::mem::epoch;
 use crate::memtable::MemFound;
 use crate::sstable::{BlockSlice, Glance, Seen};
@@ -129,7 +129,7 @@ impl Db {
             let in_memory = || in_memory(state, hash, keyspace, key, at);
             if let Some(found) = if has_memory { in_memory() } else { None } {
                 let value = self.is_value(found.kind, found.expiry_ms)?;
-                found_sound(&found)?;
+                found_sound(&found, state, (keyspace, key, at))?;
                 return Ok(value.then(|| from_memory(&mut sink, found.value)));
             }
             match plan.glance(&guard) {
@@ -194,18 +194,29 @@ impl Db {
     }
 }
 
+/// Whether `found`, which is what [`in_memory`] finds there, has the value that was written.
+///
 /// # Errors
-/// `Corrupt` if the log that has the value does not hold what was written.
+/// `Corrupt` if the log that has the value does not hold it any more.
 #[inline]
-pub(super) fn found_sound(found: &MemFound<'_>) -> Result<()> {
-    if found.is_sound() { Ok(()) } else { Err(value_lost()) }
+pub(super) fn found_sound(
+    found: &MemFound<'_>,
+    state: &ReadState,
+    wanted: (KeyspaceId, &[u8], Lsn),
+) -> Result<()> {
+    if found.is_sound() { Ok(()) } else { value_lost(state, wanted) }
 }
 
-/// A value that was left in the log is not there any more.
 #[cold]
-pub(super) fn value_lost() -> Error {
-    let text = "the system did not write out what was stored in a log, and forgot it";
-    Error::new(ErrorKind::Corrupt, text)
+fn value_lost(state: &ReadState, (keyspace, key, at): (KeyspaceId, &[u8], Lsn)) -> Result<()> {
+    let why = |generation: &Generation| generation.memtable.why_unsound(keyspace, key, at);
+    let sealed = state.sealed.iter().filter_map(|sealed| match sealed {
+        Sealed::Generation(generation) => Some(&**generation),
+        Sealed::Replayed(_) => None,
+    });
+    let why = std::iter::once(&*state.active).chain(sealed).find_map(why);
+    // None: meanwhile the page came back as it was.
+    why.map_or(Ok(()), Err)
 }
 
 /// The newest entry of a key in memory. `hash` is the one of the active memtable; none if there is

@@ -172,28 +172,40 @@ impl Iter {
             self.seeks = 0;
         }
         let cursor = self.cursor()?;
-        match how {
+        let found = match how {
             SeekHow::First => cursor.seek_first(),
             SeekHow::Last => cursor.seek_last(),
             SeekHow::Ge => cursor.seek_ge(key),
             SeekHow::Gt => cursor.seek_gt(key),
             SeekHow::Le => cursor.seek_le(key),
             SeekHow::Lt => cursor.seek_lt(key),
+        }?;
+        self.arrive(found)
+    }
+
+    /// After a move: whether there is an entry, whose value, if it is wanted, is what was written.
+    #[inline]
+    fn arrive(&mut self, found: bool) -> Result<bool> {
+        match &mut self.body {
+            Some(body) if found && !self.keys_only => body.cursor.check_value(),
+            _ => Ok(found),
         }
     }
 
     /// Moves one entry on; from nowhere, to the first. Returns whether there is an entry.
     pub(crate) fn next(&mut self) -> Result<bool> {
-        self.cursor()?.next()
+        let found = self.cursor()?.next()?;
+        self.arrive(found)
     }
 
     /// [`Self::next`] where the short way is known not to be had.
     pub(crate) fn next_in_general(&mut self) -> Result<bool> {
-        self.cursor()?.next_in_general()
+        let found = self.cursor()?.next_in_general()?;
+        self.arrive(found)
     }
 
     /// The short way of [`Self::next`], which is the common one; false if it is not to be had, and
-    /// nothing has happened.
+    /// nothing has happened. It never leads to an entry in memory, so values need no look.
     #[inline]
     pub(crate) fn next_plain(&mut self) -> Result<bool> {
         Ok(self.cursor()?.next_plain())
@@ -204,7 +216,12 @@ impl Iter {
     pub(crate) fn pack(&mut self, into: &mut Packed<'_>) -> Result<bool> {
         let keys_only = self.keys_only;
         let cursor = self.cursor()?;
-        if keys_only { Ok(false) } else { cursor.pack(into) }
+        if keys_only || !cursor.pack(into)? {
+            return Ok(false);
+        }
+        let found = self.is_positioned();
+        self.arrive(found)?;
+        Ok(true)
     }
 
     /// Whether it stands on an entry.
@@ -214,7 +231,8 @@ impl Iter {
 
     /// Moves one entry back; from nowhere, to the last. Returns whether there is an entry.
     pub(crate) fn prev(&mut self) -> Result<bool> {
-        self.cursor()?.prev()
+        let found = self.cursor()?.prev()?;
+        self.arrive(found)
     }
 
     /// The key here; empty where there is no entry.

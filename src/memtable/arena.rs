@@ -119,6 +119,11 @@ impl Arena {
         unsafe { self.region.as_ptr().add(place) }
     }
 
+    /// The place that `at` points to, which lies inside.
+    pub(super) fn place_of(&self, at: *const u8) -> u64 {
+        (at.addr() - self.region.as_ptr().addr()) as u64
+    }
+
     /// Begins to bring the memory at `place` into the cache, to be written.
     #[inline]
     pub(super) fn expect(&self, place: usize) {

@@ -53,6 +53,13 @@ pub(super) struct View<'a> {
     pub(super) sums: Option<Sums>,
 }
 
+impl View<'_> {
+    /// Whether the value is what was written: one that lies in the log may not be.
+    pub(super) fn is_sound(&self) -> bool {
+        self.sums.is_none_or(|sums| sums.is_of(self.value))
+    }
+}
+
 /// The checksum of a record before and behind a value that lies in the log: what a page of the log
 /// that could not be written out comes back with is told from it.
 #[derive(Clone, Copy, Debug)]

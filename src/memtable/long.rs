@@ -7,11 +7,12 @@
 //! Invariant M9: where an entry says that its value lies in the log, the bytes are there before the
 //! entry is linked, nobody stores there again, and the memtable keeps the mapping. (The file may lose
 //! its name meanwhile; it is used again only when nobody has the mapping any more.) A page that the
-//! system failed to write out may come back with other bytes, so flushes and point reads compare
-//! checksums.
+//! system failed to write out may come back with other bytes, so whoever hands a value on compares its
+//! checksum (D7).
 
 use std::sync::Arc;
 
+use crate::base::{Error, ErrorKind, FileNumber, filename};
 use crate::mem::atomic::{AtomicU64, Ordering};
 use crate::vfs::LogMap;
 
@@ -29,16 +30,18 @@ pub(super) struct KeptLog {
     map: Arc<dyn LogMap>,
     /// Where place 0 lies in it.
     head_bytes: u64,
+    /// Of its file.
+    number: FileNumber,
     /// Bytes of values that stayed there, less a page for each. Counted by writers, read as a hint and by
     /// the owner's drop, so relaxed.
     spared: AtomicU64,
 }
 
 impl Memtable {
-    /// Long values may stay in `map`, if that can keep them, whose byte `head_bytes` is that of place 0. Before anybody else
-    /// has the memtable.
-    pub(crate) fn set_log(&mut self, map: Arc<dyn LogMap>, head_bytes: u64) {
-        let log = KeptLog { map, head_bytes, spared: AtomicU64::new(0) };
+    /// Long values may stay in `map`, if that can keep them, whose byte `head_bytes` is that of place 0,
+    /// and whose file has this number. Before anybody else has the memtable.
+    pub(crate) fn set_log(&mut self, map: Arc<dyn LogMap>, head_bytes: u64, number: FileNumber) {
+        let log = KeptLog { map, head_bytes, number, spared: AtomicU64::new(0) };
         self.log = log.map.keeps_values().then_some(log);
     }
 
@@ -62,6 +65,15 @@ impl Memtable {
             let spared = (bytes as u64).saturating_sub(PAGE_BYTES).max(1);
             log.spared.fetch_add(spared, Ordering::Relaxed);
         }
+    }
+
+    /// The error of a value in the log that is not what was written. `key` is the entry's, in the arena.
+    #[cold]
+    pub(super) fn value_lost(&self, key: &[u8]) -> Error {
+        const WHAT: &str = "the system did not write out what was stored there, and forgot it";
+        let Some(log) = &self.log else { return Error::new(ErrorKind::Corrupt, WHAT) };
+        let offset = log.head_bytes + self.arena.place_of(key.as_ptr()) + key.len() as u64;
+        Error::corrupt(&filename::log(log.number), log.number.0, offset, WHAT)
     }
 
     /// Bytes of the arena that were written, about. Any time.

@@ -40,6 +40,7 @@ use crate::mem::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::mem::{Garbage, Recycler, fork};
 
 use arena::Arena;
+use layout::View;
 use long::KeptLog;
 use ordered::{Keep, OrderedIndex, SPAN_BYTES};
 use point::PointIndex;
@@ -80,6 +81,21 @@ impl MemFound<'_> {
     #[inline]
     pub(crate) fn is_sound(&self) -> bool {
         self.sums.is_none_or(|sums| sums.is_of(self.value))
+    }
+}
+
+/// An entry and its number, which only tests ask for.
+impl<'a> From<(View<'a>, u64)> for MemFound<'a> {
+    #[inline]
+    fn from((view, _number): (View<'a>, u64)) -> Self {
+        Self {
+            #[cfg(all(test, not(loom)))]
+            number: _number,
+            kind: view.kind,
+            expiry_ms: view.expiry_ms,
+            value: view.value,
+            sums: view.sums,
+        }
     }
 }
 

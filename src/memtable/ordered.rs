@@ -30,11 +30,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::{Entry, Error, ErrorKind, KeyspaceId, Result};
+use crate::base::{Error, ErrorKind, KeyspaceId, Result};
 use crate::mem::epoch::Guard;
 use crate::mem::{EpochCell, Garbage, epoch};
 
 use super::arena::Arena;
+use super::layout::View;
 use key::SortKey;
 use run::{Run, RunList};
 
@@ -91,7 +92,7 @@ impl OrderedIndex {
         runs.linked() + walk::count(arena, runs.frozen_to)
     }
 
-    /// The newest entry of a key numbered below `below`, or `Err` if a freeze has dropped what a
+    /// The newest entry of a key numbered below `below`, with its number, or `Err` if a freeze has dropped what a
     /// reader there may see. `base` is the LSN of place 0.
     pub(super) fn get<'a>(
         &self,
@@ -99,7 +100,7 @@ impl OrderedIndex {
         base: u64,
         key: (KeyspaceId, &[u8]),
         below: u64,
-    ) -> std::result::Result<Option<Entry<'a>>, Overtaken> {
+    ) -> std::result::Result<Option<(View<'a>, u64)>, Overtaken> {
         let guard = epoch::pin();
         let runs = self.runs.load(&guard);
         if !runs.is_exact_at(below) {
@@ -117,7 +118,7 @@ impl OrderedIndex {
             .filter_map(|mut source| source.seek_forward(Bound::Included(&probe), window))
             .filter(|key| key.same_key(&probe));
         // SAFETY: it is no probe, and points into the arena (M1).
-        Ok(hits.next().map(|key| unsafe { key.entry() }))
+        Ok(hits.next().map(|key| (unsafe { key.view() }, key.number())))
     }
 
     /// What a reader at `below` needs, `base` being the LSN of place 0.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{KeyspaceId, Lsn, Result};
+use crate::base::{Error, KeyspaceId, Lsn, Result};
 
 use super::ordered::keyspaces_of;
 use super::point::{Found, WALK_MAX};
@@ -84,14 +84,25 @@ impl Memtable {
     ) -> Found<MemFound<'_>> {
         let Some(base) = self.base() else { return Found::Absent };
         let below = u32::try_from(below.0.saturating_sub(base.0)).unwrap_or(u32::MAX);
-        self.points.find(&self.arena, hash, key, below, steps_max).map(|found| MemFound {
-            #[cfg(all(test, not(loom)))]
-            number: base.0 + u64::from(found.1),
-            kind: found.0.kind,
-            expiry_ms: found.0.expiry_ms,
-            value: found.0.value,
-            sums: found.0.sums,
-        })
+        let found = self.points.find(&self.arena, hash, key, below, steps_max);
+        found.map(|(view, number)| MemFound::from((view, base.0 + u64::from(number))))
+    }
+
+    /// Why the newest entry of `key` numbered below `below` is not [`MemFound::is_sound`], if it is not.
+    pub(crate) fn why_unsound(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        below: Lsn,
+    ) -> Option<Error> {
+        let base = self.base()?;
+        let below = u32::try_from(below.0.saturating_sub(base.0)).unwrap_or(u32::MAX);
+        let hash = self.hash(keyspace, key);
+        // Chains lose nothing, however long they are.
+        match self.points.find(&self.arena, hash, (keyspace, key), below, usize::MAX) {
+            Found::Entry((view, _)) if !view.is_sound() => Some(self.value_lost(view.key)),
+            _ => None,
+        }
     }
 
     #[cold]

@@ -450,6 +450,11 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
     }
 
     #[inline]
+    fn check_value(&self) -> Result<()> {
+        self.leader.map_or(Ok(()), |leader| self.sources[leader].check_value())
+    }
+
+    #[inline]
     fn pair(&self) -> Option<(&[u8], &[u8])> {
         self.sources.get(self.leader?)?.pair()
     }

@@ -13,12 +13,10 @@
 
 use super::MergeCursor;
 use crate::base::Lsn;
-use crate::base::cursor::Stamp;
+use crate::base::cursor::{STEPS_MAX, Stamp};
 use crate::base::key::head_of;
 use crate::base::{Cursor, Entry, Error, ErrorKind, Kind, Packed, Result};
 
-/// Steps over versions of one key before a seek is cheaper.
-const STEPS_MAX: u32 = 8;
 /// Values up to this many bytes are copied on the way back; larger ones are sought again.
 const COPY_BYTES_MAX: usize = 4096;
 
@@ -117,6 +115,14 @@ impl<C: Cursor> VisibleCursor<C> {
     /// The value here; empty when there is no entry. Valid until the cursor moves.
     pub(crate) fn value(&self) -> &[u8] {
         self.entry().map_or(&[], |entry| entry.1)
+    }
+
+    /// Fails, as a move does, if the value here is not what was written. Else true, if there is one.
+    #[inline]
+    pub(crate) fn check_value(&mut self) -> Result<bool> {
+        let is_inner = matches!(self.place, Place::Inner | Place::Newest);
+        let checked = if is_inner { self.inner.check_value() } else { Ok(()) };
+        self.arrive(checked)
     }
 
     /// Moves to the first entry; false when there is none.
@@ -348,9 +354,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Steps over the versions of the current key that are too new for this reader.
     fn pass_newer(&mut self) -> Result<()> {
-        let Some(entry) = self.inner.entry() else {
-            return Ok(());
-        };
+        let Some(entry) = self.inner.entry() else { return Ok(()) };
         self.key.clear();
         self.key.extend_from_slice(entry.key);
         for _ in 1..STEPS_MAX {
@@ -374,7 +378,7 @@ impl<C: Cursor> VisibleCursor<C> {
                 continue;
             }
             if self.inner.is_newest() == Some(true) {
-                if is_live(&stamp_of(&entry), self.now_ms)? {
+                if is_live(&Stamp::of(&entry), self.now_ms)? {
                     self.place = Place::Newest;
                     return Ok(());
                 }
@@ -389,9 +393,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Steps back over the versions of the current key that are too new for this reader.
     fn pass_newer_back(&mut self) -> Result<()> {
-        let Some(entry) = self.inner.entry() else {
-            return Ok(());
-        };
+        let Some(entry) = self.inner.entry() else { return Ok(()) };
         self.key.clear();
         self.key.extend_from_slice(entry.key);
         for _ in 1..STEPS_MAX {
@@ -440,8 +442,9 @@ impl<C: Cursor> VisibleCursor<C> {
         let Some(entry) = self.inner.entry() else {
             return Ok(None);
         };
-        let live = is_live(&stamp_of(&entry), self.now_ms)?;
-        let copied = entry.value.len() <= COPY_BYTES_MAX;
+        let live = is_live(&Stamp::of(&entry), self.now_ms)?;
+        // One that is not what was written is looked at where it is shown.
+        let copied = entry.value.len() <= COPY_BYTES_MAX && self.inner.check_value().is_ok();
         self.key.clear();
         self.key.extend_from_slice(entry.key);
         self.value.clear();
@@ -457,7 +460,7 @@ impl<C: Cursor> VisibleCursor<C> {
         let Some(entry) = self.inner.entry().filter(|e| e.key == self.key) else {
             return Err(lost_entry());
         };
-        if is_live(&stamp_of(&entry), self.now_ms)? {
+        if is_live(&Stamp::of(&entry), self.now_ms)? {
             self.place = Place::Inner;
             return Ok(true);
         }
@@ -487,11 +490,6 @@ fn is_live(stamp: &Stamp, now_ms: u64) -> Result<bool> {
             "the range holds merge operands or range deletes; a newer lsmer wrote them",
         )),
     }
-}
-
-fn stamp_of(entry: &Entry<'_>) -> Stamp {
-    let Entry { number, kind, expiry_ms, .. } = *entry;
-    Stamp { number, kind, expiry_ms }
 }
 
 /// A source broke its promise to keep what it has shown.

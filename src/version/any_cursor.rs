@@ -115,6 +115,11 @@ impl Cursor for AnyCursor {
     }
 
     #[inline]
+    fn check_value(&self) -> Result<()> {
+        each!(self, cursor => cursor.check_value())
+    }
+
+    #[inline]
     fn pair(&self) -> Option<(&[u8], &[u8])> {
         each!(self, cursor => cursor.pair())
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::machine::{BUFFER, Machine, PATH, SYNC, get, put, scan};
-use crate::base::{ErrorKind, KeyspaceId};
+use crate::base::{Error, ErrorKind, KeyspaceId, Packed, Result};
 use crate::engine::generation::Generation;
-use crate::engine::{Background, Db, ReadOptions, WriteOptions};
+use crate::engine::{Background, Db, Iter, ReadOptions, SeekHow, WriteOptions};
 use crate::mem::epoch;
 use crate::vfs::sim::PowerLoss;
 
@@ -150,23 +150,150 @@ fn a_value_that_the_system_forgot_is_corrupt_and_gets_into_no_table() {
     let machine = Machine::new();
     let db = paused(&machine);
     fill(&db, 3, 0);
-    let path = format!("{PATH}/{}", crate::base::filename::log(active(&db).log_number()));
+    let log = active(&db).log_number();
+    let path = format!("{PATH}/{}", crate::base::filename::log(log));
     let whole = machine.fs.read_file(&path).unwrap();
     let found = whole.windows(LONG).position(|at| at == value(1, 0).as_bytes()).unwrap();
     let mut changed = whole.clone();
     changed[found + LONG / 2] ^= 1;
+    let tells_where = |error: &Error| {
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, found as u64));
+        assert_eq!(error.file_id(), log.0);
+        assert!(path.ends_with(error.message().split(' ').nth(2).unwrap()), "{error}");
+    };
 
     machine.fs.write_file(&path, &changed);
-    let options = ReadOptions::default();
-    let read = db.get(KeyspaceId::DEFAULT, key(1).as_bytes(), &options).map(drop);
-    assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt);
+    tells_where(&read(&db, 1).unwrap_err());
     assert_eq!(get(&db, &key(2)), Some(value(2, 0)));
+    let keys: Vec<_> = (0..3).map(key).collect();
+    let mut read = Vec::new();
+    let name = |i: usize| keys[i].as_bytes();
+    let take = |i, outcome: Result<Option<&[u8]>>| {
+        read.push(outcome.is_ok());
+        if let Err(error) = outcome {
+            assert_eq!(i, 1);
+            tells_where(&error);
+        }
+        true
+    };
+    db.multi_get(KeyspaceId::DEFAULT, (3, name), &ReadOptions::default(), take).unwrap();
+    assert_eq!(read, [true, false, true]);
     db.background(Background::Resume, 0).unwrap();
-    assert_eq!(db.flush().unwrap_err().kind(), ErrorKind::Corrupt);
+    tells_where(&db.flush().unwrap_err());
 
     machine.fs.write_file(&path, &whole);
     db.flush().unwrap();
     check(&db, 3, 0);
+}
+
+fn read(db: &Db, i: usize) -> Result<Option<Vec<u8>>> {
+    let found = db.get(KeyspaceId::DEFAULT, key(i).as_bytes(), &ReadOptions::default())?;
+    Ok(found.map(|value| value.to_vec()))
+}
+
+/// Three values in a log, of which the second comes back with other bytes.
+fn with_a_forgotten_value(machine: &Machine) -> (Arc<Db>, u64) {
+    let db = paused(machine);
+    fill(&db, 3, 0);
+    let found = forget(machine, &db, &value(1, 0));
+    (db, found)
+}
+
+/// Changes a value in the active log, and tells where it is.
+fn forget(machine: &Machine, db: &Db, value: &str) -> u64 {
+    let path = format!("{PATH}/{}", crate::base::filename::log(active(db).log_number()));
+    let mut bytes = machine.fs.read_file(&path).unwrap();
+    let found = bytes.windows(LONG).position(|at| at == value.as_bytes()).unwrap();
+    bytes[found + LONG / 2] ^= 1;
+    machine.fs.write_file(&path, &bytes);
+    found as u64
+}
+
+/// Moves of an iterator that lead to a value.
+type Moves = fn(&mut Iter) -> Result<bool>;
+
+#[test]
+fn iterators_show_no_value_that_the_system_forgot() {
+    let moves: [Moves; 6] = [
+        |iter| iter.next().and_then(|_| iter.next()),
+        |iter| iter.prev().and_then(|_| iter.prev()),
+        |iter| iter.seek(SeekHow::Ge, b"key001"),
+        |iter| iter.seek(SeekHow::Le, b"key001"),
+        |iter| iter.seek(SeekHow::First, b"").and_then(|_| iter.next_in_general()),
+        |iter| {
+            iter.seek(SeekHow::First, b"")?;
+            iter.pack(&mut Packed::new(&mut [0; 10_000], 9))
+        },
+    ];
+    let machine = Machine::new();
+    let (db, offset) = with_a_forgotten_value(&machine);
+    let log = active(&db).log_number().0;
+
+    for (i, moves) in moves.iter().enumerate() {
+        let mut iter = db.iter(KeyspaceId::DEFAULT, &ReadOptions::default(), None, None).unwrap();
+        let error = moves(&mut iter).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "moves {i}");
+        assert_eq!((error.file_id(), error.offset()), (log, offset), "moves {i}");
+        // Only a seek helps.
+        assert!(!iter.is_positioned() && iter.next().is_err() && iter.prev().is_err());
+        assert!(iter.seek(SeekHow::Gt, b"key001").unwrap());
+        assert_eq!(iter.value(), value(2, 0).as_bytes());
+    }
+}
+
+#[test]
+fn scans_of_keys_do_not_look_at_values() {
+    let machine = Machine::new();
+    let (db, _) = with_a_forgotten_value(&machine);
+    let options = ReadOptions { keys_only: true, ..ReadOptions::default() };
+
+    let mut iter = db.iter(KeyspaceId::DEFAULT, &options, None, None).unwrap();
+
+    for i in 0..3 {
+        assert!(iter.next().unwrap());
+        assert_eq!(iter.entry(), (key(i).as_bytes(), &b""[..]));
+    }
+    assert!(!iter.next().unwrap());
+}
+
+#[test]
+fn going_back_an_iterator_meets_only_the_newest_of_a_key() {
+    let machine = Machine::new();
+    let db = paused(&machine);
+    put(&db, &key(0), &value(0, 0), &BUFFER).unwrap();
+    put(&db, &key(0), &value(0, 1), &BUFFER).unwrap();
+    forget(&machine, &db, &value(0, 0));
+
+    assert_eq!(read(&db, 0).unwrap(), Some(value(0, 1).into_bytes()));
+    let mut iter = db.iter(KeyspaceId::DEFAULT, &ReadOptions::default(), None, None).unwrap();
+    assert!(iter.prev().unwrap());
+    assert_eq!(iter.value(), value(0, 1).as_bytes());
+
+    forget(&machine, &db, &value(0, 1));
+    assert!(iter.next().is_ok_and(|found| !found));
+    assert_eq!(iter.prev().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn keys_with_many_versions_are_compared_too() {
+    // More than a walk along a chain takes; their old versions are short.
+    let machine = Machine::new();
+    let db = paused(&machine);
+    put(&db, &key(1), &value(1, 0), &BUFFER).unwrap();
+    let snapshot = db.snapshot().unwrap();
+    let log = active(&db).log_number();
+    for i in 0..20 {
+        put(&db, &key(1), &format!("short{i}"), &BUFFER).unwrap();
+    }
+    let old = ReadOptions { snapshot: Some(snapshot), ..ReadOptions::default() };
+    let read = || db.get(KeyspaceId::DEFAULT, key(1).as_bytes(), &old);
+    assert_eq!(read().unwrap().as_deref(), Some(value(1, 0).as_bytes()));
+
+    assert_eq!(active(&db).log_number(), log);
+    let offset = forget(&machine, &db, &value(1, 0));
+
+    let error = read().map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, offset));
 }
 
 #[test]

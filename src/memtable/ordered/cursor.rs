@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::base::cursor::{Rank, STEPS_MAX, Stamp};
 use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
 use crate::mem::Held;
+use crate::memtable::Memtable;
 
 use super::key::SortKey;
 use super::source::{Source, Window};
@@ -76,11 +77,17 @@ impl MemCursor {
         Some(unsafe { Held::new(Arc::clone(&self.owner), value) })
     }
 
-    /// Whether the value of the entry that the cursor shows is what was written. See
-    /// [`crate::memtable::MemFound::is_sound`].
-    pub(crate) fn is_value_sound(&self) -> bool {
+    /// [`Cursor::check_value`] for one that lies in the log.
+    #[inline(never)]
+    fn check_away(&self, key: SortKey) -> Result<()> {
         // SAFETY: as for `entry`.
-        self.heap.first().is_none_or(|(key, _)| unsafe { key.is_sound() })
+        let view = unsafe { key.view() };
+        if view.is_sound() {
+            return Ok(());
+        }
+        // Only those of memtables lie there.
+        let memtable = self.owner.downcast_ref::<Memtable>();
+        memtable.map_or(Ok(()), |memtable| Err(memtable.value_lost(view.key)))
     }
 
     /// Positions every source by `seek` and builds the heap.
@@ -210,8 +217,7 @@ impl Cursor for MemCursor {
         if let (Some(kind), false) = (key.kind(), key.has_expiry()) {
             return Some(Stamp { number: key.number(), kind, expiry_ms: 0 });
         }
-        let Entry { number, kind, expiry_ms, .. } = self.entry()?;
-        Some(Stamp { number, kind, expiry_ms })
+        self.entry().map(|entry| Stamp::of(&entry))
     }
 
     fn approach(&mut self, key: &[u8], number: u64, stage: u32) {
@@ -293,5 +299,14 @@ impl Cursor for MemCursor {
         // SAFETY: sort keys of sources are of entries, and `owner` keeps their bytes for as long
         // as the cursor is borrowed (M1).
         Some(unsafe { key.entry() })
+    }
+
+    #[inline]
+    fn check_value(&self) -> Result<()> {
+        match self.heap.first() {
+            // SAFETY: as for `entry`.
+            Some(&(key, _)) if unsafe { key.is_away() } => self.check_away(key),
+            _ => Ok(()),
+        }
     }
 }

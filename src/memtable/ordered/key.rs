@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use crate::base::cursor::Rank;
 use crate::base::{Entry, KeyspaceId, Kind};
 
-use crate::memtable::layout::{self, EXPIRY_BYTES, OP_BYTES};
+use crate::memtable::layout::{self, EXPIRY_BYTES, OP_BYTES, View};
 
 /// Bytes of a key that lie inline.
 const PREFIX_BYTES: usize = 16;
@@ -167,14 +167,23 @@ impl SortKey {
         }
     }
 
-    /// Whether the value is what was written.
+    /// The same with the checksums of a value that lies in the log.
     ///
     /// # Safety
     /// As for [`SortKey::entry`].
-    pub(super) unsafe fn is_sound(&self) -> bool {
+    pub(super) unsafe fn view<'a>(&self) -> View<'a> {
         // SAFETY: the caller's promise.
-        let view = unsafe { layout::view(self.op()) };
-        view.sums.is_none_or(|sums| sums.is_of(view.value))
+        unsafe { layout::view(self.op()) }
+    }
+
+    /// Whether the value lies in the log.
+    ///
+    /// # Safety
+    /// As for [`SortKey::entry`].
+    #[inline]
+    pub(super) unsafe fn is_away(&self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { layout::is_away(self.op()) }
     }
 
     /// The address of the operation. Meaningless for a probe.

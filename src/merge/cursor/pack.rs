@@ -45,10 +45,11 @@ impl<C: Cursor> MergeCursor<C> {
             }
             let Some(entry) = self.entry() else { return Ok(true) };
             // The limit may be a bound's: keys with its head are looked at by whoever knows it.
-            if !is_plain(&entry, below)
-                || head_of(entry.key) >= limit
-                || !into.push(entry.key, entry.value)
-            {
+            if !is_plain(&entry, below) || head_of(entry.key) >= limit {
+                return Ok(true);
+            }
+            self.check_value()?;
+            if !into.push(entry.key, entry.value) {
                 return Ok(true);
             }
         }
@@ -80,7 +81,11 @@ impl<C: Cursor> MergeCursor<C> {
                 break;
             }
             let Some(entry) = self.sources[runner.source].entry() else { break };
-            if !is_plain(&entry, below) || !into.push(entry.key, entry.value) {
+            if !is_plain(&entry, below) {
+                break;
+            }
+            self.sources[runner.source].check_value()?;
+            if !into.push(entry.key, entry.value) {
                 break;
             }
             if runner.rank.key_bytes > HEAD_BYTES {
