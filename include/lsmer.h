@@ -621,7 +621,10 @@ typedef struct lsm_open_opts {
     uint32_t format;
     /**
      * Bytes of one write buffer: 4096 to 1 GiB, and at most half of the environment's memory budget;
-     * 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts.
+     * 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts. Values of 4 KiB and
+     * more that are put one by one (lsm_put) wait for their flush in a mapped log instead, in the page
+     * cache: up to eight buffers of them, and a quarter of the memory that the process may use; a
+     * crash leaves so much more to replay.
      */
     uint64_t write_buffer_bytes;
     /**
