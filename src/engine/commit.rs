@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use super::db::Db;
-use super::generation::Generation;
+use super::generation::{Generation, Next};
 use crate::base::coding::u32_of;
 use crate::base::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::base::mutant::mutant;
@@ -127,7 +127,8 @@ impl Db {
                 // The bucket is a cache miss of its own: let it come while we encode.
                 active.memtable.expect_link(first.keyspace, first.key);
             }
-            match active.memtable.reserve(write.bytes) {
+            let is_written = Self::stays_in_log(active, write).is_none();
+            match active.memtable.reserve(write.bytes, is_written) {
                 Reserve::Done(slot) => {
                     let end = slot.lsn().plus(write.bytes);
                     self.fill(active, slot, write, &guard);
@@ -135,7 +136,7 @@ impl Db {
                 }
                 Reserve::Full(tail) => {
                     self.check_fits(write.bytes)?;
-                    if Self::is_oversized(active, write.bytes, &guard) {
+                    if Self::is_oversized(active, write, &guard) {
                         drop(guard);
                         return self.commit_oversized(write.bytes, options, |g, slot, guard| {
                             self.fill(g, slot, write, guard);
@@ -156,6 +157,24 @@ impl Db {
                 }
             }
         }
+    }
+
+    /// Whether a record for which the active generation has no room is above a quarter of the one
+    /// that would follow, and so gets a generation of its own.
+    fn is_oversized<'a, I: Iterator<Item = Op<'a>> + Clone>(
+        active: &Generation,
+        write: &Write<I>,
+        guard: &Guard,
+    ) -> bool {
+        let (Next::Ready(next) | Next::Frozen(next)) = active.next.load(guard) else {
+            return false;
+        };
+        // What is copied into a sparse arena is its memory, however long its log.
+        let room = match Self::stays_in_log(next, write) {
+            Some(_) => next.memtable.capacity_bytes(),
+            None => next.memtable.memory_bytes(),
+        };
+        write.bytes > room / 4
     }
 
     /// Steps 3 and 4. From here on nothing may fail.

@@ -44,7 +44,7 @@ impl Work for Publish {
             *self = Self::new();
         }
         for _ in 0..RUN {
-            if let Reserve::Done(slot) = self.memtable.reserve(RECORD) {
+            if let Reserve::Done(slot) = self.memtable.reserve(RECORD, true) {
                 self.next.push(slot.place());
             }
         }

@@ -146,15 +146,6 @@ impl Db {
         !matches!(self.state.load(&guard).active.next.load(&guard), Next::Empty)
     }
 
-    /// Whether a record of `bytes`, for which the active generation has no room, is above a
-    /// quarter of the one that would follow, and so gets a generation of its own.
-    pub(super) fn is_oversized(active: &Generation, bytes: u64, guard: &Guard) -> bool {
-        match active.next.load(guard) {
-            Next::Ready(next) | Next::Frozen(next) => bytes > next.memtable.capacity_bytes() / 4,
-            Next::Empty | Next::Done | Next::End => false,
-        }
-    }
-
     /// Writes one large record into a generation of its own, which is born sealed.
     ///
     /// Its successor is the generation that was prepared anyway, so nobody waits for the fill.

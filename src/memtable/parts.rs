@@ -51,7 +51,7 @@ fn empty(entries: usize, span: usize, garbage: &Arc<Garbage>) -> Arc<Memtable> {
 
 /// Writes the record of one put and returns its place.
 fn fill(memtable: &Memtable, key: &[u8; 16]) -> u64 {
-    let Reserve::Done(mut slot) = memtable.reserve(RECORD) else { panic!("there is room") };
+    let Reserve::Done(mut slot) = memtable.reserve(RECORD, true) else { panic!("there is room") };
     let op = Op { kind: Kind::Put, keyspace: KEYSPACE, expiry_ms: 0, key, value: &VALUE };
     let body = slot.body_mut();
     assert_eq!(batch::encode_entry(body, &op), body.len(), "the record of one put");
@@ -119,7 +119,7 @@ impl Work for Filling {
         let memtable = &*self.memtable;
         match self.step {
             Step::Reserve => {
-                let done = |_: &u64| matches!(memtable.reserve(RECORD), Reserve::Done(_));
+                let done = |_: &u64| matches!(memtable.reserve(RECORD, true), Reserve::Done(_));
                 (0..RUN).filter(done).count() as u64
             }
             Step::Fill => {

@@ -7,6 +7,7 @@
 
 use crate::base::Lsn;
 use crate::base::coding::{u32_of, usize_of};
+use crate::base::mutant::mutant;
 use crate::record::{self, HEADER_BYTES, SEAL_BYTES};
 
 use super::Memtable;
@@ -80,14 +81,21 @@ impl Memtable {
         self.tail.base()
     }
 
-    /// Reserves `bytes`, a multiple of 8, of which the header is the first part.
+    /// Reserves `bytes`, a multiple of 8, of which the header is the first part. A record whose value
+    /// stays in the log may have all of the arena's places, others only as many as may be `written`.
     #[inline]
-    pub(crate) fn reserve(&self, bytes: u64) -> Reserve<'_> {
+    pub(crate) fn reserve(&self, bytes: u64, written: bool) -> Reserve<'_> {
+        let capacity = match self.memory_limit {
+            Some(limit) if written && !mutant("sparse_arena_is_overfilled") => {
+                (limit + self.spared_bytes()).min(self.capacity_bytes())
+            }
+            _ => self.capacity_bytes(),
+        };
         let word = self.tail.word();
         if self.is_full_hint() && self.tail.sealed_at().is_none() {
             return Reserve::Full(word);
         }
-        match self.tail.reserve(bytes) {
+        match self.tail.reserve_within(bytes, capacity) {
             Reserved::At(lsn) => Reserve::Done(self.slot(lsn, bytes)),
             Reserved::Full(word) => Reserve::Full(word),
             Reserved::Sealed(end) => Reserve::Sealed(end),

@@ -72,14 +72,20 @@ impl Tail {
     }
 
     /// Reserves `bytes`, a multiple of 8.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn reserve(&self, bytes: u64) -> Reserved {
+        self.reserve_within(bytes, self.capacity)
+    }
+
+    /// Reserves `bytes`, a multiple of 8, as if it had `capacity` bytes, at most as many as it has.
+    #[inline]
+    pub(crate) fn reserve_within(&self, bytes: u64, capacity: u64) -> Reserved {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word & SEALED != 0 {
                 return Reserved::Sealed(Lsn(word & !SEALED));
             }
-            let end = self.base().0 + self.capacity;
+            let end = self.base().0 + capacity;
             if word + bytes + SEAL > end {
                 return Reserved::Full(word);
             }
