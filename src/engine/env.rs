@@ -142,6 +142,12 @@ impl Env {
         self.shared.parking.notify();
     }
 
+    /// How often workers were told that there is something to do.
+    #[cfg(test)]
+    pub(super) fn wakes(&self) -> u64 {
+        self.shared.work.load(Ordering::Acquire)
+    }
+
     /// The same for what one worker does by the way: the other would take a processor from a writer
     /// to find nothing.
     pub(super) fn wake_worker(&self) {

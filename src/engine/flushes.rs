@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use crate::base::Lsn;
+use crate::base::mutant::mutant;
 
 /// So many are claimed at once, whether they are written or wait for their turn.
 const CLAIMS_MAX: usize = 2;
@@ -102,7 +103,11 @@ impl<T> Flushes<T> {
 impl<T> State<T> {
     /// For who may install: takes what the oldest generation became, if it is complete.
     fn begin(&mut self, oldest: Option<Lsn>) -> Option<(Lsn, T)> {
-        let next = oldest.and_then(|end| Some((end, self.written.remove(&end)?)));
+        let next = if mutant("newest_flush_is_installed_first") {
+            self.written.pop_last()
+        } else {
+            oldest.and_then(|end| Some((end, self.written.remove(&end)?)))
+        };
         self.installing = next.is_some();
         next
     }

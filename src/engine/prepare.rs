@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::db::{Db, LogLevel, OPEN};
 use super::generation::{Charge, Generation, Next, Sealed};
+use crate::base::mutant::mutant;
 use crate::base::options::LogMode;
 use crate::base::{Error, ErrorKind, Result, filename};
 use crate::mem::atomic::Ordering;
@@ -252,6 +253,9 @@ impl Db {
         if let Some(used) = self.shelf.take(spec.capacity) {
             if spec.salt == used.salt {
                 spec.salt ^= 1;
+            }
+            if mutant("reused_log_keeps_its_salt") {
+                spec.salt = used.salt;
             }
             match Segment::reuse(&*self.dir, used.number, spec, mapped) {
                 Ok(segment) => return Ok((segment, used.filled)),

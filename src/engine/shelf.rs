@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::base::FileNumber;
+use crate::base::mutant::mutant;
 use crate::vfs::LogMap;
 use crate::wal::{SEGMENT_HEAD_BYTES, Segment};
 
@@ -71,9 +72,10 @@ impl Shelf {
     pub(super) fn take(&self, capacity: u64) -> Option<Used> {
         let mut all = self.kept.lock();
         let is_free = |kept: &Kept| {
-            kept.capacity == capacity
-                && kept.segment.strong_count() == 0
-                && kept.map.as_ref().is_none_or(|map| map.strong_count() == 0)
+            let is_mapped = kept.map.as_ref().is_some_and(|map| map.strong_count() > 0)
+                && !mutant("log_is_reused_under_its_map");
+            let is_held = kept.segment.strong_count() > 0 || is_mapped;
+            kept.capacity == capacity && (!is_held || mutant("held_log_is_reused"))
         };
         let index = all.iter().rposition(is_free)?;
         let kept = all.remove(index);

@@ -84,3 +84,23 @@ fn wiped_word() -> Option<&'static AtomicU32> {
 fn wiped_word() -> Option<&'static AtomicU32> {
     None
 }
+
+/// Whether a forked child comes to the end of `body`, in which it uses what no other thread has. Here
+/// `body` and what it holds are not dropped.
+#[cfg(test)]
+#[allow(unsafe_code, reason = "forks")]
+pub(crate) fn child_survives(body: impl FnOnce()) -> bool {
+    assert!(!in_child());
+    // SAFETY: the child does what the caller answers for, and leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        body();
+        // SAFETY: ends the child without running the parent's exit handlers.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = -1;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    std::mem::forget(body);
+    status == 0
+}

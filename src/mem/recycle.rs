@@ -208,6 +208,12 @@ impl Pooled {
         }
     }
 
+    /// Up to where pages were brought in.
+    #[cfg(test)]
+    pub(crate) fn resident(&self) -> usize {
+        self.resident.load(Ordering::Relaxed)
+    }
+
     /// Says that nothing was written from `bytes` on. For the owner's drop.
     pub(crate) fn note_used(&mut self, bytes: usize) {
         *self.used.get_mut() = bytes.min(self.len());

@@ -60,6 +60,12 @@ impl Arena {
         self.capacity
     }
 
+    /// Up to where pages were brought in.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn resident(&self) -> usize {
+        self.region.resident()
+    }
+
     /// Says that nothing was written from `place` on, so that it need not be cleared for the next
     /// owner of the memory. For the memtable's end.
     pub(super) fn note_used(&mut self, place: usize) {

@@ -87,10 +87,11 @@ impl MemFound<'_> {
 /// An entry and its number, which only tests ask for.
 impl<'a> From<(View<'a>, u64)> for MemFound<'a> {
     #[inline]
-    fn from((view, _number): (View<'a>, u64)) -> Self {
+    #[cfg_attr(not(all(test, not(loom))), allow(unused_variables, reason = "for tests"))]
+    fn from((view, number): (View<'a>, u64)) -> Self {
         Self {
             #[cfg(all(test, not(loom)))]
-            number: _number,
+            number,
             kind: view.kind,
             expiry_ms: view.expiry_ms,
             value: view.value,
@@ -230,6 +231,12 @@ impl Memtable {
             self.points.populate();
         }
         self.arena.populate(at(from), at(to));
+    }
+
+    /// Bytes of the arena whose pages were brought in.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.arena.resident()
     }
 
     /// Bytes of the arena.

@@ -3,6 +3,7 @@
 mod cursors;
 mod freezing;
 mod images;
+mod long;
 mod points;
 mod replays;
 mod threads;

@@ -1,12 +1,14 @@
 //! Two tables written at once, and the log files that are used again beside readers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::machine::{BUFFER, Machine, SYNC, get, put, scan};
 use crate::base::{KeyspaceId, Lsn};
-use crate::engine::{Background, Db};
+use crate::engine::prepare::Form;
+use crate::engine::{Background, Db, WriteOptions};
 use crate::mem::epoch;
-use crate::vfs::sim::PowerLoss;
+use crate::vfs::sim::{CallKind, PowerLoss};
 
 /// Three sealed generations or more, each with other values of the same keys.
 fn with_sealed(machine: &Machine) -> Arc<Db> {
@@ -111,4 +113,94 @@ fn a_log_that_a_reader_still_holds_is_not_used_again() {
     }
     assert!(held.is_none(), "it was flushed");
     assert_eq!(scan(&db).len(), 80);
+}
+
+#[test]
+fn of_kept_logs_one_of_another_length_goes_first() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let kept = [8192, 4096, 8192].map(|capacity| {
+        let (capacity, charge) = db.charge(capacity).unwrap();
+        db.build(capacity, Form::Plain, charge).unwrap()
+    });
+    let [first, other, last] = kept.each_ref().map(|made| made.segment.as_ref().unwrap());
+
+    assert_eq!(db.shelf.keep(first, 8192), None);
+    assert_eq!(db.shelf.keep(other, 4096), None);
+
+    assert_eq!(db.shelf.keep(last, 8192), Some(other.number()));
+    assert_eq!(db.shelf.keep(other, 4096), Some(first.number()));
+}
+
+#[test]
+fn a_log_that_is_used_again_has_another_salt() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    let make = || {
+        let (capacity, charge) = db.charge(8192).unwrap();
+        let made = db.build(capacity, Form::Plain, charge).unwrap();
+        Arc::clone(made.segment.as_ref().unwrap())
+    };
+    let first = make();
+    let salt = first.salt();
+    assert_eq!(db.shelf.keep(&first, 8192), None);
+    drop(first);
+    machine.settle();
+
+    let second = make();
+
+    assert_eq!(db.shelf.bytes(), 0, "the file was not used again");
+    assert_ne!(second.salt(), salt);
+}
+
+#[test]
+fn crashes_find_no_records_of_the_log_that_was_there_before() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    machine.fs.start_trace();
+    for i in 0..400 {
+        put(&db, &format!("key{i:03}"), &format!("{i:0200}"), &BUFFER).unwrap();
+        machine.settle();
+        if i % 7 == 0 {
+            let db = machine.process_death().open().unwrap();
+            assert_eq!(scan(&db).len(), i + 1);
+            let db = machine.power_loss(PowerLoss::Independent, i as u64).open().unwrap();
+            let found = scan(&db);
+            assert!(found.iter().enumerate().all(|(at, (key, value))| {
+                *key == format!("key{at:03}") && *value == format!("{at:0200}")
+            }));
+        }
+    }
+    let calls = machine.fs.trace();
+    let renamed = calls.iter().filter(|call| call.kind == CallKind::Rename);
+    let reused = renamed.filter(|call| call.file.contains(".wal")).count();
+    assert!(reused > 5, "{reused} logs were used again");
+}
+
+#[test]
+fn a_worker_that_met_the_lock_of_a_writer_who_prepares_is_woken_afterwards() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "key", "v", &BUFFER).unwrap();
+    let active = {
+        let guard = epoch::pin();
+        Arc::clone(&db.state.load(&guard).active)
+    };
+    let met = Arc::new(AtomicU64::new(0));
+    machine.fs.watch({
+        let (db, met) = (Arc::clone(&db), Arc::clone(&met));
+        move |_| {
+            if !db.prepare_next().unwrap() {
+                met.store(db.env.wakes(), Ordering::Relaxed);
+            }
+        }
+    });
+
+    let no_stall = WriteOptions { no_stall: true, ..BUFFER };
+    db.wait_for_next(active.log_number(), &no_stall).unwrap();
+
+    let met = met.load(Ordering::Relaxed);
+    assert!(met > 0, "the writer did not prepare");
+    assert!(db.env.wakes() > met);
+    machine.fs.watch(|_| ());
 }

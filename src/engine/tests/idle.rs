@@ -167,3 +167,18 @@ fn who_waits_for_the_end_of_all_work_finds_next_to_nothing_above_the_last_level(
     assert!(is_light(&levels()), "{:?}", levels());
     assert_eq!(scan(&db).len() as u64, filled);
 }
+
+#[test]
+fn what_iterators_left_goes_when_somebody_waits_for_the_end_of_all_work() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "a", "1", &BUFFER).unwrap();
+    wait_idle(&db);
+    scan(&db);
+    assert!(db.spare.take().is_some(), "iterators leave cursors");
+    scan(&db);
+
+    wait_idle(&db);
+
+    assert!(db.spare.take().is_none());
+}

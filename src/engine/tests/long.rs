@@ -1,6 +1,7 @@
 //! Long values that stay in the log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::machine::{BUFFER, Machine, PATH, SYNC, get, put, scan};
 use crate::base::{Error, ErrorKind, KeyspaceId, Kind, Packed, Result};
@@ -8,7 +9,7 @@ use crate::batch::{self, Op};
 use crate::engine::generation::Generation;
 use crate::engine::{Background, Db, Iter, ReadOptions, SeekHow, WriteOptions};
 use crate::mem::epoch;
-use crate::vfs::sim::PowerLoss;
+use crate::vfs::sim::{CallKind, PowerLoss};
 
 /// Bytes of a value that stays in the log.
 const LONG: usize = 600;
@@ -185,6 +186,70 @@ fn a_generation_of_long_values_has_a_longer_log_and_short_records_fill_it_early(
     assert_eq!(scan(&db).len(), i + short);
     db.flush().unwrap();
     assert_eq!(scan(&db).len(), i + short);
+}
+
+#[test]
+fn the_arena_of_a_generation_of_long_values_is_not_brought_in_where_short_ones_come_between() {
+    let machine = Machine::new();
+    let db = paused(&machine);
+    fill_until_sparse(&db);
+    let sparse = active(&db);
+    put(&db, "short", "s", &BUFFER).unwrap();
+    // Of the logs the pages are brought in again then.
+    assert!(!sparse.segment.as_ref().unwrap().prefers_calls());
+
+    db.populate(&sparse, (0, sparse.memtable.capacity_bytes()), false);
+
+    assert_eq!(sparse.memtable.resident_bytes(), 0);
+}
+
+#[test]
+fn a_value_that_is_being_written_into_the_log_is_not_taken_for_memory() {
+    let machine = Machine::new();
+    let db = paused(&machine);
+    fill_until_sparse(&db);
+    let watched = active(&db);
+    let before = watched.memtable.written_bytes();
+    let most = Arc::new(AtomicU64::new(0));
+    machine.fs.watch({
+        let (most, watched) = (Arc::clone(&most), Arc::clone(&watched));
+        move |kind| {
+            if kind == CallKind::Write {
+                most.fetch_max(watched.memtable.written_bytes(), Ordering::Relaxed);
+            }
+        }
+    });
+
+    put(&db, "key", &value(0, 0), &BUFFER).unwrap();
+
+    let most = most.load(Ordering::Relaxed);
+    assert!(most > before && most < before + LONG as u64 / 2, "{before} became {most}");
+}
+
+#[test]
+fn memory_of_a_single_long_value_is_counted_when_it_is_kept() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "long", &"v".repeat(20_000), &BUFFER).unwrap();
+    db.flush().unwrap();
+
+    machine.settle();
+
+    let kept = db.env.memory.bytes();
+    assert!(kept == 0 || kept >= 20_000, "{kept} bytes");
+    assert!(kept > 0, "nothing is kept");
+}
+
+#[test]
+fn the_log_of_a_single_large_record_is_not_kept_for_others() {
+    let machine = Machine::new();
+    let db = machine.open().unwrap();
+    put(&db, "large", &"v".repeat(20_000), &BUFFER).unwrap();
+
+    db.flush().unwrap();
+    machine.settle();
+
+    assert_eq!(db.shelf.bytes(), 0);
 }
 
 #[test]

@@ -190,8 +190,13 @@ pub(super) struct Calls {
     pub(super) is_down: bool,
     /// The calls, while they are traced.
     pub(super) trace: Option<Vec<Call>>,
+    /// Called after each call, before that returns, by the thread that makes it.
+    pub(super) watcher: Option<Watcher>,
     armed: Vec<Armed>,
 }
+
+/// See [`Calls`].
+pub(super) type Watcher = Arc<dyn Fn(CallKind) + Send + Sync>;
 
 impl Calls {
     /// Adds a fault.

@@ -35,11 +35,15 @@ impl Handle {
         bytes: usize,
         work: impl FnOnce(&mut State, Verdict) -> Result<T>,
     ) -> Result<T> {
-        let (result, told) = {
+        let (result, told, watcher) = {
             let state = &mut *self.state.lock();
             let verdict = state.begin(kind, label, bytes);
-            (work(state, verdict), verdict.finish(doing, path))
+            let result = work(state, verdict);
+            (result, verdict.finish(doing, path), state.calls.watcher.clone())
         };
+        if let Some(watcher) = watcher {
+            watcher(kind);
+        }
         told.and(result)
     }
 }

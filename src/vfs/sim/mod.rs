@@ -105,6 +105,11 @@ impl SimFs {
         self.state().calls.hits
     }
 
+    /// Has every call from now on followed by one of `watcher`, by the same thread, before it returns.
+    pub(crate) fn watch(&self, watcher: impl Fn(CallKind) + Send + Sync + 'static) {
+        self.state().calls.watcher = Some(Arc::new(watcher));
+    }
+
     /// Records calls from now on.
     pub(crate) fn start_trace(&self) {
         self.state().calls.trace = Some(Vec::new());
