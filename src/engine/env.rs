@@ -143,7 +143,7 @@ impl Env {
     }
 
     /// How often workers were told that there is something to do.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn wakes(&self) -> u64 {
         self.shared.work.load(Ordering::Acquire)
     }

@@ -87,7 +87,7 @@ fn wiped_word() -> Option<&'static AtomicU32> {
 
 /// Whether a forked child comes to the end of `body`, in which it uses what no other thread has. Here
 /// `body` and what it holds are not dropped.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[allow(unsafe_code, reason = "forks")]
 pub(crate) fn child_survives(body: impl FnOnce()) -> bool {
     assert!(!in_child());

@@ -209,7 +209,7 @@ impl Pooled {
     }
 
     /// Up to where pages were brought in.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn resident(&self) -> usize {
         self.resident.load(Ordering::Relaxed)
     }

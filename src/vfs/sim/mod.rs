@@ -106,6 +106,7 @@ impl SimFs {
     }
 
     /// Has every call from now on followed by one of `watcher`, by the same thread, before it returns.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn watch(&self, watcher: impl Fn(CallKind) + Send + Sync + 'static) {
         self.state().calls.watcher = Some(Arc::new(watcher));
     }
