@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use crate::base::coding::u32_of;
+use crate::base::coding::{u32_of, usize_of};
 use crate::base::options::Compression;
 use crate::base::{Error, Result};
 use crate::mem::Held;
@@ -16,8 +16,12 @@ use crate::vfs::File;
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer};
 
-/// Bytes that are collected before they are written: they stay in the processor's cache.
+/// Bytes that are collected before they are written: they stay in the processor's cache. Writes end at
+/// multiples of this where they can: the system then has few, large pieces of page cache to make, and
+/// writes to none twice.
 const BUFFER_BYTES: usize = 256 << 10;
+/// Room for the block that goes beyond.
+const ROOM_BYTES: usize = 16 << 10;
 /// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
 /// the table on the disk. Less would make the disk's writes small.
 const WRITE_OUT_BYTES: u64 = 256 << 10;
@@ -49,7 +53,7 @@ impl Output {
             file_id,
             written_bytes: 0,
             leaving_bytes: 0,
-            buffer: Vec::with_capacity(BUFFER_BYTES),
+            buffer: Vec::with_capacity(BUFFER_BYTES + ROOM_BYTES),
             held: Vec::new(),
             held_bytes: 0,
             table: CompressTable::default(),
@@ -71,14 +75,15 @@ impl Output {
 
     /// Appends bytes as they are.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.waiting_bytes() + bytes.len() > BUFFER_BYTES {
-            self.flush()?;
-        }
         if bytes.len() >= BUFFER_BYTES {
+            self.flush()?;
             return self.write(&mut [IoSlice::new(bytes)], bytes.len());
         }
+        if self.waiting_bytes() + bytes.len() > BUFFER_BYTES + ROOM_BYTES {
+            self.flush()?;
+        }
         self.buffer.extend_from_slice(bytes);
-        Ok(())
+        self.write_whole()
     }
 
     /// Appends a block with its trailer and returns its stored length without the trailer.
@@ -116,7 +121,7 @@ impl Output {
         bytes: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<()> {
-        if self.waiting_bytes() + bytes + TRAILER_BYTES > BUFFER_BYTES {
+        if self.waiting_bytes() + bytes + TRAILER_BYTES > BUFFER_BYTES + ROOM_BYTES {
             self.flush()?;
         }
         let (offset, begin) = (self.position(), self.buffer.len());
@@ -125,7 +130,7 @@ impl Output {
         let trailer = Trailer { decoded_bytes, kind: kind as u8, encoding };
         let trailer = encode_trailer(trailer, self.file_id, offset, &[&self.buffer[begin..]]);
         self.buffer.extend_from_slice(&trailer);
-        Ok(())
+        self.write_whole()
     }
 
     /// Appends a block that is not compressed, `head`, `value` and `tail`, with its trailer, and
@@ -171,6 +176,23 @@ impl Output {
     pub(super) fn finish(mut self) -> Result<()> {
         self.flush()?;
         self.file.sync()
+    }
+
+    /// Writes up to a multiple of [`BUFFER_BYTES`], once there is so much. Where held values lie between
+    /// the bytes, all waits for [`Self::flush`].
+    #[inline]
+    fn write_whole(&mut self) -> Result<()> {
+        if self.buffer.len() < BUFFER_BYTES || !self.held.is_empty() {
+            return Ok(());
+        }
+        let beyond = usize_of(self.position() % BUFFER_BYTES as u64)?.min(self.buffer.len());
+        let bytes = self.buffer.len() - beyond;
+        let mut buffer = take(&mut self.buffer);
+        self.write(&mut [IoSlice::new(&buffer[..bytes])], bytes)?;
+        buffer.copy_within(bytes.., 0);
+        buffer.truncate(beyond);
+        self.buffer = buffer;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
