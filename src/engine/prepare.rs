@@ -358,8 +358,8 @@ impl Db {
         hurry: bool,
     ) -> u64 {
         let by_calls = self.prefers_calls();
-        let segment = generation.segment.as_ref().filter(|_| !by_calls);
         let is_sparse = generation.memtable.is_sparse();
+        let segment = generation.segment.as_ref().filter(|_| !by_calls || !is_sparse);
         let mut at = from;
         while at < to {
             if hurry && at > from && self.jobs.wanted.load(Ordering::Relaxed) {
@@ -369,7 +369,7 @@ impl Db {
             // Of a sparse one little is touched but the point index, which goes with place 0.
             generation.memtable.populate(at, if is_sparse { at } else { next });
             if let Some(segment) = segment {
-                segment.populate(at, next);
+                segment.populate(at, next, !by_calls);
             }
             at = next;
         }

@@ -127,15 +127,17 @@ impl Segment {
         self.map.as_ref()
     }
 
-    /// Brings the pages of a mapped segment's places `[from, to)` into memory, the head with place 0. A
-    /// hint, for background threads; writers may store there meanwhile.
-    pub(crate) fn populate(&self, from: u64, to: u64) {
+    /// Brings the pages of a mapped segment's places `[from, to)` into memory, the head with place 0, and
+    /// with `mapped` into the mapping. A hint, for background threads; writers may store there meanwhile.
+    pub(crate) fn populate(&self, from: u64, to: u64, mapped: bool) {
         let Some(map) = &self.map else { return };
         let (first, end) = (SEGMENT_HEAD_BYTES + from, SEGMENT_HEAD_BYTES + to);
         if self.is_fresh {
             self.file.bring(first, end);
         }
-        map.populate(if from == 0 { 0 } else { first }, end);
+        if mapped {
+            map.populate(if from == 0 { 0 } else { first }, end);
+        }
     }
 
     /// Stores part 2 in both copies: any number of helpers at once, if all store the same.
