@@ -218,7 +218,9 @@ fn files_with_sections_of_several_keyspaces_are_not_moved() {
         section(0, 4, "g", "h", 40),
     ];
     let mut others = added.clone();
-    others.iter_mut().for_each(|other| other.section.keyspace = KeyspaceId(1));
+    for other in &mut others {
+        other.section.keyspace = KeyspaceId(1);
+    }
     added.extend(others);
 
     let expected = (vec![1], 6, false, Reason::Level0);
