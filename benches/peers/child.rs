@@ -180,6 +180,8 @@ impl Child {
         bench.present = self.present;
         bench.version = self.version;
         bench.salt = self.salt;
+        // Where it is the disk that is waited for.
+        bench.stays = !self.orders.group.is_empty() || step.kind == Kind::FillSync;
         let meter = Meter::now();
         let total = bench.run()?;
         self.present = total.present;

@@ -13,6 +13,7 @@ use crate::engine::{Engine, Outcome};
 use crate::hist::Hist;
 use crate::keys::Values;
 use crate::loops;
+use crate::machine;
 use crate::step::{Kind, Step};
 
 /// Seconds of one point of throughput over time.
@@ -33,6 +34,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) permutation: Permutation,
     /// Counts steps, so that each has other keys.
     pub(crate) salt: u64,
+    /// Whether each thread stays on one processor.
+    pub(crate) stays: bool,
     /// How many keys each thread has inserted. Written by that thread with Release after the put,
     /// read by all with Acquire: whoever sees the count finds the key.
     inserted: Vec<Padded>,
@@ -99,6 +102,7 @@ impl<'a> Bench<'a> {
             zipf,
             permutation: Permutation::new(keys),
             salt: 0,
+            stays: false,
             inserted: (0..step.threads).map(|_| Padded::default()).collect(),
             stop: AtomicBool::new(false),
             start: Barrier::new(step.threads + extra),
@@ -186,6 +190,9 @@ impl<'a> Bench<'a> {
     }
 
     fn thread(&self, id: usize) -> Outcome<Worker<'_>> {
+        if self.stays {
+            machine::stay_on(id);
+        }
         let mut worker = Worker::new(self, id);
         let mut session = self.engine.session();
         let writer = id == self.step.threads;

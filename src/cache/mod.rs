@@ -159,7 +159,9 @@ impl BlockCache {
     /// Where the cache outweighs the page cache, that has some room all the same: for so many 64ths of
     /// the tables, if these are always the same ones.
     pub(crate) fn page_cache_share(&self) -> u64 {
-        let room = self.machine_bytes.saturating_sub(self.budget_bytes) / 3 * 2;
+        // A sixteenth is for others, and each unit needs parts of pages of its neighbours.
+        let room = (self.machine_bytes - self.machine_bytes / 16).saturating_sub(self.budget_bytes);
+        let room = room - room / 16;
         let tables = self.table_bytes.load(Ordering::Relaxed).max(1);
         (u128::from(room) * 64 / u128::from(tables)).try_into().unwrap_or(u64::MAX)
     }

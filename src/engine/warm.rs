@@ -11,8 +11,9 @@
 //! - by a worker with nothing else to do, when somebody waits for the end of all work or nothing is
 //!   written for a while,
 //!
-//! and as long as there is room: nothing is evicted for it. Files of earlier runs are left to their
-//! readers, since nobody knows that they are wanted. A block that cannot be read is left, too: whoever
+//! and as long as there is room: nothing is evicted for it. Of files of earlier runs nobody knows that
+//! they are wanted: a worker brings in some of their blocks for each that a reader had to wait for
+//! (`sstable/warm.rs`), as readers do themselves with neighbours, but without waiting. A block that cannot be read is left, too: whoever
 //! wants it is told why.
 
 use std::collections::VecDeque;
@@ -22,12 +23,15 @@ use parking_lot::Mutex;
 use super::db::Db;
 use crate::base::{FileNumber, KeyspaceId};
 use crate::manifest::AddedSection;
+use crate::mem::atomic::{AtomicU64, Ordering};
 use crate::version::Section;
 
 /// Calls that one turn of a worker makes, each for up to 256 KiB.
 const TURN_RUNS: u32 = 8;
 /// A read is taken to fetch so many bytes of a new table.
 const BYTES_PER_READ: u64 = 16 << 10;
+/// Misses of the cache after which it is looked whether something is wanted of tables.
+const LOOK_MISSES: u64 = 64;
 /// Room that is left in the cache; one call brings in half of it at most.
 const SPARE_BYTES: u64 = 4 << 20;
 
@@ -47,6 +51,9 @@ pub(super) struct Warming {
     fresh: Mutex<VecDeque<Fresh>>,
     /// Held by the worker that brings blocks in.
     turn: Mutex<()>,
+    /// Misses of the cache when it was last seen that nothing is wanted of tables. Written and read
+    /// by workers, relaxed: it spares looks.
+    looked_at: AtomicU64,
 }
 
 impl Db {
@@ -112,6 +119,29 @@ impl Db {
         let fresh = self.warming.fresh.lock();
         let Some(first) = fresh.front() else { return false };
         quiet || self.reads() >= first.due_at
+    }
+
+    /// As a worker: brings in some blocks of tables whose readers wait often.
+    pub(super) fn warm_wanted_job(&self) -> bool {
+        if self.options.mapped_reads || self.env.os.is_stepped() || !self.has_room() {
+            return false;
+        }
+        let misses = self.env.cache.misses();
+        let looked_at = &self.warming.looked_at;
+        if misses.saturating_sub(looked_at.load(Ordering::Relaxed)) < LOOK_MISSES {
+            return false;
+        }
+        let Some(_one) = self.warming.turn.try_lock() else { return false };
+        let mut runs = 0;
+        for table in self.tables.open_tables() {
+            while runs < TURN_RUNS && self.has_room() && table.warm_wanted(SPARE_BYTES / 2) {
+                runs += 1;
+            }
+        }
+        if runs == 0 {
+            looked_at.store(misses, Ordering::Relaxed);
+        }
+        runs > 0
     }
 
     /// As a worker: brings in some blocks of the oldest section that is due.

@@ -189,7 +189,7 @@ impl Db {
         }
         let beside = self.is_written() && !self.env.are_writers_delayed();
         let Some(_job) = self.env.long_job(beside) else { return self.obsolete_job() };
-        if self.flush_job() || self.freeze_job() || self.warm_job(false) {
+        if self.flush_job() || self.freeze_job() || self.warm_job(false) || self.warm_wanted_job() {
             return true;
         }
         let may_work = self.may_try() && !self.jobs.is_paused();

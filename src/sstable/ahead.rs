@@ -5,11 +5,15 @@
 //! them, so that they are not pushed out again by each other. In a mapped file the system is told
 //! what is wanted soon instead.
 //!
+//! Past the page cache a read of two blocks takes no longer than one of one. So where the walks of a
+//! section often go on into a second block, a seek reads two ([`Pairs`]).
+//!
 //! A seek that is not the only one to wait for the disk asks for its block before it waits.
 //!
-//! One thread.
+//! One thread; [`Pairs`]: any.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::Result;
 use crate::cache::Pin;
@@ -27,6 +31,43 @@ const TOLD_BYTES_MAX: u64 = 1 << 20;
 
 /// The number of no block.
 const NONE: usize = usize::MAX;
+
+/// Seeks after which it is known how often walks go on.
+const SEEKS_MIN: u32 = 64;
+/// At so many the counts are halved, so that what was long ago counts less.
+const SEEKS_MAX: u32 = 1024;
+/// Two blocks are read if so many seeks or fewer have one walk that goes on.
+const SEEKS_PER_CROSSING: u32 = 16;
+
+/// How often walks in a section that is read past the page cache wait for a first block, and for a
+/// second one. All relaxed: hints.
+#[derive(Default)]
+pub(super) struct Pairs {
+    /// Seeks that waited, counted by them.
+    seeks: AtomicU32,
+    /// Walks that went on into a block that was not in the cache before the seek, counted by them.
+    crossings: AtomicU32,
+}
+
+impl Pairs {
+    fn sought(&self) {
+        if self.seeks.fetch_add(1, Ordering::Relaxed) >= SEEKS_MAX {
+            self.seeks.store(SEEKS_MAX / 2, Ordering::Relaxed);
+            let crossings = self.crossings.load(Ordering::Relaxed);
+            self.crossings.store(crossings / 2, Ordering::Relaxed);
+        }
+    }
+
+    fn crossed(&self) {
+        self.crossings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn pay(&self) -> bool {
+        let seeks = self.seeks.load(Ordering::Relaxed);
+        let crossings = self.crossings.load(Ordering::Relaxed);
+        seeks >= SEEKS_MIN && crossings.saturating_mul(SEEKS_PER_CROSSING) >= seeks
+    }
+}
 
 /// Blocks ahead of one walk.
 pub(super) struct Ahead {
@@ -65,8 +106,36 @@ impl Ahead {
         match self.take(i) {
             Some(pin) => Ok(pin),
             None if is_asked && !section.is_mapped() => section.asked_block(source, i, keep),
-            None => section.block(source, i, keep),
+            None => match section.resident(i, keep) {
+                Some(pin) => Ok(pin),
+                None => self.absent_block((section, source), i, keep),
+            },
         }
+    }
+
+    /// Block `i`, which is not in memory; perhaps with the next one, if the walk begins here.
+    #[cold]
+    fn absent_block(
+        &mut self,
+        (section, source): (&Section, &Source),
+        i: usize,
+        keep: bool,
+    ) -> Result<Pin> {
+        if keep && source.direct.is_some() && self.next != i + 1 {
+            section.pairs.sought();
+            if section.pairs.pay() && section.may_pair(source, i) {
+                // What cannot be read is told by the read of one.
+                let pins = section.read_run(source, (i, i + 2), For::Neighbour);
+                let mut pins = pins.unwrap_or_default().into_iter();
+                if let Some(first) = pins.next() {
+                    section.slots.missed();
+                    self.held = (i + 1..).zip(pins).collect();
+                    (self.next, self.window, self.told) = (i + 1, 0, i + 1);
+                    return Ok(first);
+                }
+            }
+        }
+        section.absent_block(source, i, keep)
     }
 
     /// Block `i`, which is not in memory, if it can be read without waiting for the disk; else the
@@ -113,7 +182,11 @@ impl Ahead {
         match &section.spots {
             Some(spots) if keep => self.tell(section, spots, i),
             _ if is_here || i >= section.index.len() => {}
-            _ if self.held.front().is_some_and(|(at, _)| *at == i) => {}
+            _ if self.held.front().is_some_and(|(at, _)| *at == i) => {
+                if self.window == 0 {
+                    section.pairs.crossed();
+                }
+            }
             _ if section.resident(i, keep).is_some() => {}
             _ => self.read(section, source, i, keep)?,
         }
@@ -121,6 +194,9 @@ impl Ahead {
     }
 
     fn read(&mut self, section: &Section, source: &Source, i: usize, keep: bool) -> Result<()> {
+        if self.window == 0 {
+            section.pairs.crossed();
+        }
         self.window = (2 * self.window).clamp(1, BLOCKS_MAX);
         let to = section.index.reach(i, self.window, BYTES_MAX);
         // What is in the cache need not be read again.

@@ -2,14 +2,14 @@
 //!
 //! A reader waits for the disk, whatever the length of a read is, as long as that is short. So while
 //! the cache has room, a block comes with its neighbours, by one call: after an opening the cache is
-//! full after an eighth of the waits. When it is full, a block comes alone.
+//! full after a small part of the waits. When it is full, a block comes alone.
 //!
 //! Where the page cache could hold no more than the cache does
 //! ([`crate::cache::BlockCache::outweighs_page_cache`]), blocks are read past it ([`Direct`]): it would
 //! be filled with copies of what is here, each page to be found, accounted and reclaimed for the next.
-//! What room it has is used nevertheless: for one part of the groups, always the same, which it can hold
-//! whole ([`crate::cache::BlockCache::page_cache_share`]). A block that the system was asked for is read through it all the same. Compactions and new tables
-//! are read through the page cache, which has what was just written, and reads ahead.
+//! What room it has is used for other blocks, always the same ([`Share`]), as many as it can hold
+//! ([`crate::cache::BlockCache::page_cache_share`]). Compactions and new tables are read through the page
+//! cache, which has what was just written, and reads ahead.
 //!
 //! Any thread may call everything.
 
@@ -21,11 +21,11 @@ use crate::base::Result;
 use crate::cache::{Draft, Pin};
 use crate::vfs::DirectFile;
 
-use super::ahead::{BLOCKS_MAX, BYTES_MAX};
 use super::format::TRAILER_BYTES;
 use super::index::BlockPlace;
 use super::read::Source;
 use super::section::{For, Section, is_one_page};
+use super::share::Share;
 
 /// Blocks that are read together while there is room: those whose number divided by this is the
 /// same, if they have at most so many bytes.
@@ -64,32 +64,55 @@ impl Direct {
 impl Section {
     /// Block `i`, which is neither in the cache nor to be used in a mapped file, for a reader.
     pub(super) fn fetch(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Pin> {
+        self.wanted.miss();
+        if self.is_shared(source, i) {
+            return self.fetch_shared(source, i, place);
+        }
         if let Some(pin) = self.fetch_group(source, i) {
             return Ok(pin);
         }
         let (which, one_page) = ((self.offset_of(place), place.stored_bytes), is_one_page(place));
         let fits = |decoded: usize| self.fits(place, decoded);
-        let direct = source.direct.as_ref().filter(|_| !self.asks_for_group(source, i));
-        let block = source.data_block((&self.slots, direct), which, one_page, fits)?;
+        let block = source.data_block((&self.slots, true), which, one_page, fits)?;
         let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
         Ok(self.enter(page, self.checked(source, i, block)?, For::Reader))
     }
 
-    /// Whether block `i` of a table that is read past the page cache is one of those that this shall hold;
-    /// asks for it and its neighbours then.
-    fn asks_for_group(&self, source: &Source, i: usize) -> bool {
-        // Small tables begin at different places of the row, so that all together have their share.
-        let place = source.number.0.wrapping_mul(29).wrapping_add((i / GROUP_BLOCKS) as u64);
-        let is_chosen = place % 64 < self.slots.page_cache_share();
-        if is_chosen {
-            let (from, end) = self.group(i);
+    /// Block `i` of those that the page cache shall hold, through that.
+    fn fetch_shared(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Pin> {
+        self.ask_for_unit(source, i);
+        let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
+        let to = if self.share.enters() { For::Reader } else { For::Passing };
+        Ok(self.enter(page, self.read_block(source, i, place)?, to))
+    }
+
+    /// Whether block `i` is one of those that the page cache shall hold.
+    pub(super) fn is_shared(&self, source: &Source, i: usize) -> bool {
+        source.direct.is_some() && Share::has(source.number, i, self.slots.page_cache_share())
+    }
+
+    /// Whether blocks `i` and `i + 1`, the first of which is not in memory, may be read past the page
+    /// cache by one call.
+    pub(super) fn may_pair(&self, source: &Source, i: usize) -> bool {
+        i + 1 < self.index.len()
+            && !self.is_cached(i + 1)
+            && !self.is_shared(source, i)
+            && !self.is_shared(source, i + 1)
+            && !self.slots.has_room(2 * GROUP_BYTES)
+    }
+
+    /// Asks the system for the unit of block `i`, if nobody did. Returns where the unit ends.
+    pub(super) fn ask_for_unit(&self, source: &Source, i: usize) -> usize {
+        let (from, end) = Share::unit(i);
+        let end = end.min(self.index.len());
+        if self.share.ask(i) {
             let begin = self.index.place(from).map_or(0, |place| self.offset_of(place));
             let last = self.index.place(end - 1).map_or(begin, |place| {
                 self.offset_of(place) + place.stored_bytes + TRAILER_BYTES as u64
             });
             source.file.will_need(begin, usize::try_from(last - begin).unwrap_or(0));
         }
-        is_chosen
+        end
     }
 
     /// Block `i` and those that it comes with.
@@ -168,23 +191,5 @@ impl Section {
             pins.push(self.enter(page, block, to));
         }
         Ok(pins)
-    }
-
-    /// Brings the next blocks from `from` on that are not in the cache there, by one call. Returns
-    /// where to go on; none if there is nothing left to do, a block cannot be read, or it has more
-    /// than `room` bytes in memory.
-    pub(super) fn warm(&self, source: &Source, from: usize, room: u64) -> Option<usize> {
-        let blocks = self.index.len();
-        let from = (from..blocks).find(|i| !self.is_cached(*i))?;
-        let first_page = self.index.place(from)?.pages.0;
-        let fits = |i: &usize| {
-            let page_bytes = self.page_bytes as u64;
-            let end = self.index.place(*i).map(|place| u64::from(place.pages.1 - first_page));
-            !self.is_cached(*i) && end.is_some_and(|end| end.saturating_mul(page_bytes) <= room)
-        };
-        let reach = self.index.reach(from, BLOCKS_MAX, BYTES_MAX);
-        let to = (from..reach).take_while(fits).last()? + 1;
-        let pins = self.read_run(source, (from, to), For::Nobody).ok()?;
-        (!pins.is_empty()).then_some(from + pins.len())
     }
 }

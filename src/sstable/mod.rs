@@ -40,12 +40,14 @@ mod properties;
 mod read;
 mod section;
 mod section_builder;
+mod share;
 mod spots;
 mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod verify;
+mod warm;
 
 pub(crate) use builder::TableBuilder;
 pub(crate) use cursor::TableCursor;

@@ -96,10 +96,10 @@ impl Source {
         self.file.read_scattered(bufs, offset)
     }
 
-    /// Reads a data block, past the page cache if that is given and can be, checks and decodes it.
+    /// Reads a data block, `past` the page cache if that can be, checks and decodes it.
     pub(super) fn data_block(
         &self,
-        (slots, direct): (&Slots, Option<&Direct>),
+        (slots, past): (&Slots, bool),
         place: (u64, u64),
         many: bool,
         fits: impl Fn(usize) -> bool,
@@ -107,8 +107,9 @@ impl Source {
         let mut draft = self.room_for(slots, place, many)?;
         let end = usize::try_from(place.1).unwrap_or(usize::MAX).saturating_add(TRAILER_BYTES);
         if let Some(stored) = draft.room().get_mut(..end) {
-            let past = |direct: &Direct| direct.fill(&mut [IoSliceMut::new(stored)], place.0);
-            if !direct.is_some_and(past) {
+            let direct = self.direct.as_ref().filter(|_| past);
+            let read = |direct: &Direct| direct.fill(&mut [IoSliceMut::new(stored)], place.0);
+            if !direct.is_some_and(read) {
                 self.fill(stored, place.0)?;
             }
         }

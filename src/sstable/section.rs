@@ -13,6 +13,7 @@ use crate::base::{Error, Kind, Lsn, Result};
 use crate::cache::{BlockCache, Draft, Pin, Slots};
 use crate::mem::epoch::Guard;
 
+use super::ahead::Pairs;
 use super::block::{Block, BlockEntry, Contradiction, add_heads};
 use super::expect::Tail;
 use super::filter::Filter;
@@ -21,8 +22,10 @@ use super::hash_index::HashIndex;
 use super::index::{BlockPlace, Index};
 use super::properties::{self, Properties};
 use super::read::Source;
+use super::share::Share;
 use super::spots::Spots;
 use super::table::{BlockSlice, Found};
+use super::warm::Wanted;
 
 /// The hash that filter and hash index of file `file_id` use. Seeded, so that nobody can choose
 /// keys that collide.
@@ -48,7 +51,7 @@ pub(super) enum For {
     Passing,
     /// Nobody yet: the cache keeps it if it can, and counts nothing.
     Nobody,
-    /// Nobody yet, but a reader waits for a block beside it.
+    /// Nobody yet, but readers wait for others of its table: it may be read past the page cache.
     Neighbour,
 }
 
@@ -79,6 +82,11 @@ pub(super) struct Section {
     pub(super) slots: Slots,
     /// Where blocks lie in the mapped file, if it is mapped.
     pub(super) spots: Option<Spots>,
+    /// What is left to the page cache, if the file is read past that.
+    pub(super) share: Share,
+    /// How much of it is to be brought into the cache.
+    pub(super) wanted: Wanted,
+    pub(super) pairs: Pairs,
     pub(super) tail: Tail,
 }
 
@@ -103,6 +111,7 @@ impl Section {
         let pages = usize::try_from(index.pages()).unwrap_or(0);
         let slots = Slots::new(cache, pages);
         let spots = source.map.as_ref().and_then(|map| Spots::new(map, &index, place.begin));
+        let share = Share::new(if source.direct.is_some() { index.len() } else { 0 });
         let page_places = (properties.options.block_bytes / 8).max(1);
         let shift = page_places.trailing_zeros().to_le_bytes()[0];
         let page_shift = NonZeroU8::new(shift).filter(|_| page_places.is_power_of_two());
@@ -121,6 +130,9 @@ impl Section {
             page_shift,
             slots,
             spots,
+            share,
+            wanted: Wanted::default(),
+            pairs: Pairs::default(),
             tail,
         })
     }
@@ -255,7 +267,7 @@ impl Section {
     }
 
     #[cold]
-    fn absent_block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
+    pub(super) fn absent_block(&self, source: &Source, i: usize, keep: bool) -> Result<Pin> {
         let Some(place) = self.index.place(i) else { return Err(self.bad_block(source, i)) };
         let page = usize::try_from(place.pages.0).unwrap_or(usize::MAX);
         match &self.spots {
@@ -324,7 +336,7 @@ impl Section {
     pub(super) fn read_block(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Draft> {
         let fits = |decoded: usize| self.fits(place, decoded);
         let which = (self.offset_of(place), place.stored_bytes);
-        let block = source.data_block((&self.slots, None), which, is_one_page(place), fits)?;
+        let block = source.data_block((&self.slots, false), which, is_one_page(place), fits)?;
         self.checked(source, i, block)
     }
 

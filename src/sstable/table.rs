@@ -196,6 +196,13 @@ impl Table {
         self.section(keyspace).ok().flatten()?.warm(&self.source, from, room)
     }
 
+    /// Brings some blocks into the cache, of at most `room` bytes in memory, if so many readers had
+    /// to wait for other blocks of their section. False if none are wanted. One thread at a time.
+    pub(crate) fn warm_wanted(&self, room: u64) -> bool {
+        let mut loaded = self.sections.iter().filter_map(|slot| slot.loaded.get());
+        loaded.any(|section| section.warm_wanted(&self.source, room))
+    }
+
     /// Bytes of the loaded indexes and filters.
     pub(crate) fn memory_bytes(&self) -> usize {
         let loaded = self.sections.iter().filter_map(|slot| slot.loaded.get());

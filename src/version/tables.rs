@@ -128,7 +128,8 @@ impl Tables {
         self.open_tables().iter().map(|table| table.memory_bytes() as u64).sum()
     }
 
-    fn open_tables(&self) -> Vec<Arc<Table>> {
+    /// Those that are open now.
+    pub(crate) fn open_tables(&self) -> Vec<Arc<Table>> {
         let held: Vec<Arc<TableHandle>> =
             self.shared.handles.lock().values().filter_map(Weak::upgrade).collect();
         held.iter().filter_map(|handle| handle.table.get().cloned()).collect()

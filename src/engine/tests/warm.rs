@@ -83,3 +83,31 @@ fn what_a_job_has_written_is_in_memory_before_it_is_installed_if_readers_came_me
     db.warm_before(&sections, before);
     assert!(cached() > cold + 250_000, "{} of {cold}", cached());
 }
+
+#[test]
+fn what_readers_of_earlier_files_wait_for_brings_in_the_rest() {
+    let machine = Machine::threaded(64 << 20, 8 << 20);
+    let db = machine.open().unwrap();
+    for i in 0..4000 {
+        put(&db, &format!("key{i:04}"), &value(i, 0), &BUFFER).unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    let db = machine.open().unwrap();
+    let cached = || db.stat("cache_bytes").unwrap();
+
+    // One in every group of blocks that come together.
+    for i in (0..2600).step_by(26) {
+        assert_eq!(get(&db, &format!("key{i:04}")), Some(value(i, 0)));
+    }
+    let by_readers = cached();
+    // The clock of this machine wakes nobody.
+    let mut tries = 1_000_000;
+    while cached() < by_readers + (1 << 20) && tries > 0 {
+        db.env.wake_workers();
+        std::thread::yield_now();
+        tries -= 1;
+    }
+
+    assert!(cached() >= by_readers + (1 << 20), "{} after {by_readers}", cached());
+}

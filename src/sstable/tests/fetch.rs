@@ -127,25 +127,136 @@ fn short_memory_takes_the_filter_for_the_hash_index() {
     }
 }
 
-#[test]
-fn the_page_cache_gets_its_share_of_the_blocks_and_always_the_same() {
+/// A table of 115 blocks, room for some 9 of them in the cache, and for 12 of 64 parts in the page cache:
+/// the unit of the first 32 blocks has place 11, the next ones are past that.
+fn shared() -> Shared {
     let entries = entries();
     let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(4096), entries.clone())]);
-    // Room for 12 of 64 groups; that of the first block has place 11.
-    let (cache, past) = (BlockCache::within(40_000, 70_000), past(&bytes, usize::MAX, usize::MAX));
+    let (cache, past) = (BlockCache::within(40_000, 66_000), past(&bytes, usize::MAX, usize::MAX));
     cache.add_table(106_666);
     assert_eq!((cache.page_cache_share(), NUMBER.0 * 29 % 64), (12, 11));
-    let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
+    let file = MemFile::new(bytes);
+    let files = (Arc::clone(&file) as _, Some(Arc::clone(&past) as _));
     let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+    Shared { entries, cache, past, file, table }
+}
 
+struct Shared {
+    entries: Vec<Owned>,
+    cache: Arc<BlockCache>,
+    past: Arc<Past>,
+    file: Arc<MemFile>,
+    table: Arc<Table>,
+}
+
+#[test]
+fn the_page_cache_gets_its_share_of_the_blocks_and_always_the_same() {
+    let Shared { entries, cache, past, file, table } = shared();
     for round in 1..=2 {
-        for entry in &entries {
+        // Every 35th entry is in another block.
+        for entry in entries.iter().step_by(35) {
             assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
         }
-        // 115 blocks, the first eight of which are its share.
-        assert_eq!(past.calls.load(Ordering::Relaxed), round * 107);
+        assert_eq!(past.calls.load(Ordering::Relaxed), round * (115 - 32));
         assert_eq!(cache.misses(), round as u64 * 115);
     }
+    let asked = file.asked.lock();
+    assert!(asked.len() == 1 && asked[0].1 > 32 * 3900, "{asked:?}: once, whole");
+}
+
+#[test]
+fn one_read_in_eight_of_the_share_of_the_page_cache_enters_its_block() {
+    let Shared { entries, cache, table, .. } = shared();
+    let mut held = Vec::new();
+    for entry in entries.iter().step_by(35).take(31) {
+        assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
+        let section = table.section(KeyspaceId(0)).unwrap().unwrap();
+        held.push((0..32).filter(|i| section.is_cached(*i)).count());
+    }
+    assert_eq!((held[6], held[7], held[15], held[30]), (0, 1, 2, 3));
+    assert_eq!(cache.misses(), 31);
+}
+
+#[test]
+fn so_many_blocks_are_brought_in_for_each_that_readers_waited_for() {
+    for direct in [false, true] {
+        let entries = entries();
+        let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(512), entries.clone())]);
+        let cache = BlockCache::within(8 << 20, 8 << 20);
+        let past = past(&bytes, usize::MAX, usize::MAX);
+        let again = if direct { Some(Arc::clone(&past) as _) } else { None };
+        let table = Table::open_twice((MemFile::new(bytes) as _, again), &meta.file, &cache, false);
+        let table = table.unwrap();
+        assert!(!table.warm_wanted(1 << 20), "nothing is loaded");
+        let section = table.section(KeyspaceId(0)).unwrap().unwrap();
+        let cached = || (0..section.index.len()).filter(|i| section.is_cached(*i)).count();
+        let mut read = entries.iter().step_by(36);
+        let mut miss = |count: u64| {
+            let before = cache.misses();
+            while cache.misses() < before + count {
+                let entry = read.next().unwrap();
+                assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
+            }
+        };
+
+        assert!(!table.warm_wanted(1 << 20), "nobody reads");
+        miss(20);
+        let before = (cached(), cache.misses());
+        while table.warm_wanted(1 << 20) {}
+        // Up to block 320, where the readers have most already.
+        let first = (0..section.index.len()).take_while(|i| section.is_cached(*i)).count();
+        assert!((320..400).contains(&first), "{first} blocks");
+        assert!(cached() > before.0 && cache.misses() == before.1);
+        assert_eq!(past.calls.load(Ordering::Relaxed) > 0, direct);
+        miss(10);
+        while table.warm_wanted(1 << 20) {}
+        assert!((0..480).all(|i| section.is_cached(i)));
+    }
+}
+
+#[test]
+fn nothing_is_brought_in_beyond_the_room_that_is_given() {
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(512), entries())]);
+    let cache = BlockCache::new(8 << 20);
+    let table = Table::open(MemFile::new(bytes), &meta.file, &cache, false).unwrap();
+    for entry in entries().iter().step_by(40).take(60) {
+        assert!(get(&table, KeyspaceId(0), &entry.key, u64::MAX).unwrap().is_some());
+    }
+    let used = cache.used();
+
+    assert!(!table.warm_wanted(511));
+    assert_eq!(cache.used(), used);
+}
+
+#[test]
+fn a_seek_reads_two_blocks_by_one_call_where_walks_often_go_on() {
+    let entries = entries();
+    let (bytes, meta) = build(&vec![(KeyspaceId(0), plain(512), entries.clone())]);
+    let (cache, past) = (BlockCache::within(10_000, 10_000), past(&bytes, usize::MAX, usize::MAX));
+    let files = (MemFile::new(bytes) as _, Some(Arc::clone(&past) as _));
+    let table = Table::open_twice(files, &meta.file, &cache, false).unwrap();
+    let mut cursor = table.cursor(KeyspaceId(0)).unwrap();
+    // Walks of so many entries, four of which fill a block; returns direct reads of the last 100.
+    let mut walk = |steps: usize| {
+        for i in 0..2000 {
+            if i == 1900 {
+                past.calls.store(0, Ordering::Relaxed);
+            }
+            let from = i * 1237 % 3900;
+            cursor.seek_ge(&entries[from].key, u64::MAX).unwrap();
+            for entry in &entries[from..from + steps] {
+                assert_eq!(cursor.entry().unwrap().key, entry.key);
+                cursor.next().unwrap();
+            }
+        }
+        past.calls.load(Ordering::Relaxed)
+    };
+
+    let (one, four) = (walk(0), walk(3));
+    // Three of four walks to a fourth entry go on into a second block.
+    assert!((95..=100).contains(&one) && (95..=105).contains(&four), "{one} and {four} reads");
+    let again = walk(0);
+    assert!((95..=100).contains(&again), "{again} reads");
 }
 
 #[test]

@@ -28,11 +28,14 @@ const FILE_ID: u64 = 0x1234_5678_9abc_def0;
 struct MemFile {
     bytes: Mutex<Vec<u8>>,
     fail_writes: Mutex<bool>,
+    /// What the system was asked for: offset and length.
+    asked: Mutex<Vec<(u64, usize)>>,
 }
 
 impl MemFile {
     fn new(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { bytes: Mutex::new(bytes), fail_writes: Mutex::new(false) })
+        let (bytes, fail_writes) = (Mutex::new(bytes), Mutex::new(false));
+        Arc::new(Self { bytes, fail_writes, asked: Mutex::default() })
     }
 
     /// As if a foreign program had cut the file.
@@ -68,6 +71,9 @@ impl File for MemFile {
         }
         bytes[from..end].copy_from_slice(new);
         Ok(())
+    }
+    fn will_need(&self, offset: u64, bytes: usize) {
+        self.asked.lock().push((offset, bytes));
     }
     fn sync(&self) -> Result<()> {
         Ok(())
