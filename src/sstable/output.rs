@@ -39,7 +39,9 @@ pub(super) struct Output {
     buffer: Vec<u8>,
     /// Long values that belong between the bytes of `buffer`, each in front of the byte there.
     held: Vec<(usize, Held)>,
+    /// Bytes of those that are not written yet, and bytes of the first that are.
     held_bytes: usize,
+    held_written: usize,
     table: CompressTable,
     compressed: Vec<u8>,
     failure: Option<Error>,
@@ -56,6 +58,7 @@ impl Output {
             buffer: Vec::with_capacity(BUFFER_BYTES + ROOM_BYTES),
             held: Vec::new(),
             held_bytes: 0,
+            held_written: 0,
             table: CompressTable::default(),
             compressed: Vec::new(),
             failure: None,
@@ -178,39 +181,50 @@ impl Output {
         self.file.sync()
     }
 
-    /// Writes up to a multiple of [`BUFFER_BYTES`], once there is so much. Where held values lie between
-    /// the bytes, all waits for [`Self::flush`].
+    /// Writes up to a multiple of [`BUFFER_BYTES`], once there is so much.
     #[inline]
     fn write_whole(&mut self) -> Result<()> {
-        if self.buffer.len() < BUFFER_BYTES || !self.held.is_empty() {
+        let bytes = self.waiting_bytes();
+        if bytes < BUFFER_BYTES {
             return Ok(());
         }
-        let beyond = usize_of(self.position() % BUFFER_BYTES as u64)?.min(self.buffer.len());
-        let bytes = self.buffer.len() - beyond;
-        let mut buffer = take(&mut self.buffer);
-        self.write(&mut [IoSlice::new(&buffer[..bytes])], bytes)?;
-        buffer.copy_within(bytes.., 0);
-        buffer.truncate(beyond);
-        self.buffer = buffer;
-        Ok(())
+        let beyond = usize_of(self.position() % BUFFER_BYTES as u64)?;
+        self.write_first(bytes - beyond.min(bytes))
     }
 
     fn flush(&mut self) -> Result<()> {
-        let bytes = self.waiting_bytes();
+        self.write_first(self.waiting_bytes())
+    }
+
+    /// Writes the first `bytes` bytes of what waits.
+    fn write_first(&mut self, bytes: usize) -> Result<()> {
         let (mut buffer, mut held) = (take(&mut self.buffer), take(&mut self.held));
-        self.held_bytes = 0;
         let mut parts = Vec::with_capacity(2 * held.len() + 1);
-        let mut from = 0;
+        // So much of the buffer, so many values, and so much of the next one.
+        let (mut from, mut values, mut of_next, mut left) = (0, 0, self.held_written, bytes);
         for (at, value) in &held {
-            parts.push(IoSlice::new(&buffer[from..*at]));
-            parts.push(IoSlice::new(value.bytes()));
-            from = *at;
+            let front = left.min(at - from);
+            parts.push(IoSlice::new(&buffer[from..from + front]));
+            from += front;
+            left -= front;
+            let rest = &value.bytes()[of_next..];
+            let count = left.min(rest.len());
+            parts.push(IoSlice::new(&rest[..count]));
+            left -= count;
+            if count < rest.len() {
+                of_next += count;
+                break;
+            }
+            (values, of_next) = (values + 1, 0);
         }
-        parts.push(IoSlice::new(&buffer[from..]));
+        parts.push(IoSlice::new(&buffer[from..from + left]));
+        from += left;
         self.write(&mut parts, bytes)?;
-        buffer.clear();
-        held.clear();
-        (self.buffer, self.held) = (buffer, held);
+        buffer.drain(..from);
+        held.drain(..values);
+        held.iter_mut().for_each(|(at, _)| *at -= from);
+        (self.buffer, self.held, self.held_written) = (buffer, held, of_next);
+        self.held_bytes -= bytes - from;
         Ok(())
     }
 
