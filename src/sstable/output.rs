@@ -222,7 +222,9 @@ impl Output {
         self.write(&mut parts, bytes)?;
         buffer.drain(..from);
         held.drain(..values);
-        held.iter_mut().for_each(|(at, _)| *at -= from);
+        for (at, _) in &mut held {
+            *at -= from;
+        }
         (self.buffer, self.held, self.held_written) = (buffer, held, of_next);
         self.held_bytes -= bytes - from;
         Ok(())
