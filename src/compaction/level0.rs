@@ -44,6 +44,12 @@ pub(super) fn group(
     Some(chosen.iter().take_while(fits).cloned().collect())
 }
 
+/// Whether the section meets no other of level 0.
+pub(super) fn is_alone(levels: &Levels, section: &Section) -> bool {
+    let (smallest, largest) = (&section.meta().smallest, &section.meta().largest);
+    levels.overlaps(Level(0), smallest, largest).len() == 1
+}
+
 /// Every section of level 0 that meets the range of `sections`, or of those, and so on; oldest
 /// first.
 fn closure(levels: &Levels, sections: &[Section]) -> Option<Vec<Section>> {

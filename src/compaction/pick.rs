@@ -77,10 +77,11 @@ impl Picker<'_> {
     fn due(&self, score: &Score) -> Option<Job> {
         let levels = self.version.levels(score.keyspace)?;
         if score.level == Level(0) {
-            let oldest_first = levels.sections(Level(0)).iter().rev();
-            return oldest_first
-                .filter(|section| !self.busy.holds(section))
-                .find_map(|section| self.level0(levels, section, Reason::Level0));
+            let free = |section: &&Section| !self.busy.holds(section);
+            let oldest_first = || levels.sections(Level(0)).iter().rev().filter(free);
+            return oldest_first()
+                .find_map(|section| self.move_alone(levels, section, Reason::Level0))
+                .or_else(|| oldest_first().find_map(|s| self.level0(levels, s, Reason::Level0)));
         }
         let mut sections: Vec<&Section> = levels.sections(score.level).iter().collect();
         sections.retain(|section| !self.busy.holds(section));
@@ -89,6 +90,21 @@ impl Picker<'_> {
             let seeds = vec![section.clone()];
             self.down(levels, score.level, seeds, Reason::Size)
         })
+    }
+
+    /// A job that moves a section of level 0, which meets no other, to the base level as it is: what is
+    /// written in order is not written again.
+    fn move_alone(&self, levels: &Arc<Levels>, section: &Section, reason: Reason) -> Option<Job> {
+        let stays = !self.is_movable(section)
+            || is_mostly_tombstones(section, self.options)
+            || !level0::is_alone(levels, section);
+        if stays {
+            return None;
+        }
+        let seeds = vec![section.clone()];
+        let output = self.options.sizes.targets(&levels.level_bytes()).base;
+        let plan = Plan { levels, seeds, from: Level(0), output, reason, may_move: true };
+        Job::make(plan, self.busy, self.options).filter(Job::is_move)
     }
 
     /// A job that takes the group of a section of level 0 to the base level.

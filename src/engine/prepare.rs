@@ -361,10 +361,9 @@ impl Db {
         (from, to): (u64, u64),
         hurry: bool,
     ) -> u64 {
-        let map = generation.segment.as_ref().and_then(|segment| segment.map());
         let by_calls = self.prefers_calls();
-        let map = map.filter(|_| !by_calls);
         let is_sparse = generation.memtable.is_sparse();
+        let segment = generation.segment.as_ref().filter(|_| !by_calls || !is_sparse);
         let mut at = from;
         while at < to {
             if hurry && at > from && self.jobs.wanted.load(Ordering::Relaxed) {
@@ -373,9 +372,8 @@ impl Db {
             let next = (at + POPULATE_STEP).min(to);
             // Of a sparse one little is touched but the point index, which goes with place 0.
             generation.memtable.populate(at, if is_sparse { at } else { next });
-            if let Some(map) = map {
-                let first = if at == 0 { 0 } else { SEGMENT_HEAD_BYTES + at };
-                map.populate(first, SEGMENT_HEAD_BYTES + next);
+            if let Some(segment) = segment {
+                segment.populate(at, next, !by_calls);
             }
             at = next;
         }

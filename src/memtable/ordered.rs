@@ -109,7 +109,7 @@ impl OrderedIndex {
         let Some(newest) = below.checked_sub(1) else { return Ok(None) };
         let probe = SortKey::probe(key.0, key.1, newest);
         let newest_first = self
-            .behind(arena, base, runs, place_of(below, base), &guard)
+            .behind(arena, base, runs, (place_of(below, base), SORT_ENTRIES), &guard)
             .into_iter()
             .chain(runs.runs.iter().rev().map(Source::of_run));
         // Numbers rise with places, so the first hit wins.
@@ -121,11 +121,18 @@ impl OrderedIndex {
         Ok(hits.next().map(|key| (unsafe { key.view() }, key.number())))
     }
 
-    /// What a reader at `below` needs, `base` being the LSN of place 0.
+    /// What a reader at `below` needs, `base` being the LSN of place 0. With `is_last` nothing will be
+    /// written any more.
     ///
     /// # Errors
     /// `Busy` if a freeze has dropped what a reader there may see.
-    pub(super) fn sources(&self, arena: &Arena, base: u64, below: u64) -> Result<Vec<Source>> {
+    pub(super) fn sources(
+        &self,
+        arena: &Arena,
+        base: u64,
+        below: u64,
+        is_last: bool,
+    ) -> Result<Vec<Source>> {
         let guard = epoch::pin();
         let runs = self.runs.load(&guard);
         if !runs.is_exact_at(below) {
@@ -134,7 +141,8 @@ impl OrderedIndex {
                 "the position is too old; read at a newer one",
             ));
         }
-        let behind = self.behind(arena, base, runs, place_of(below, base), &guard);
+        let fewest = if is_last { 1 } else { SORT_ENTRIES };
+        let behind = self.behind(arena, base, runs, (place_of(below, base), fewest), &guard);
         Ok(runs.runs.iter().map(Source::of_run).chain(behind).collect())
     }
 
@@ -154,10 +162,11 @@ impl OrderedIndex {
         let kept = runs.runs.len();
         let are_kept = || sources.iter().zip(&runs.runs).all(|(own, run)| own.is_over_run(run));
         if sources.len() < kept || !are_kept() || !runs.is_exact_at(below) {
-            *sources = self.sources(arena, base, below)?;
+            *sources = self.sources(arena, base, below, false)?;
             return Ok(());
         }
-        let behind = self.behind(arena, base, runs, place_of(below, base), &guard);
+        let to = place_of(below, base);
+        let behind = self.behind(arena, base, runs, (to, SORT_ENTRIES), &guard);
         match (sources.get(kept), behind) {
             (Some(own), Some(behind)) if own.is_over(&behind) => sources.truncate(kept + 1),
             (_, behind) => {
@@ -169,13 +178,14 @@ impl OrderedIndex {
         Ok(())
     }
 
-    /// The entries of at least the published records behind `runs` that begin before `to`, in order.
+    /// The entries of at least the published records behind `runs` that begin before `to`, in order. So
+    /// many as `fewest` at once become an array.
     fn behind(
         &self,
         arena: &Arena,
         base: u64,
         runs: &RunList,
-        to: usize,
+        (to, fewest): (usize, usize),
         guard: &Guard,
     ) -> Option<Source> {
         let from = runs.frozen_to;
@@ -187,7 +197,7 @@ impl OrderedIndex {
         if seen < to && arena.mark(seen) != 0 {
             let mut keys = Vec::new();
             let end = walk::collect(arena, base, seen, to, &mut keys);
-            if keys.len() >= SORT_ENTRIES {
+            if keys.len() >= fewest {
                 let fresh = keys.len();
                 let listed = list.below(base + seen as u64);
                 keys.sort_unstable();

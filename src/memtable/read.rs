@@ -156,7 +156,11 @@ impl Memtable {
 
     fn sources(&self, below: Lsn) -> Result<Vec<super::ordered::Source>> {
         match self.base() {
-            Some(base) => self.ordered.sources(&self.arena, base.0, below.0),
+            // Of one that is sealed few entries, too, are sorted once for all.
+            Some(base) => {
+                let is_last = self.sealed_at().is_some_and(|end| below >= end);
+                self.ordered.sources(&self.arena, base.0, below.0, is_last)
+            }
             None => Ok(Vec::new()),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use crate::base::coding::u32_of;
+use crate::base::coding::{u32_of, usize_of};
 use crate::base::options::Compression;
 use crate::base::{Error, Result};
 use crate::mem::Held;
@@ -16,8 +16,12 @@ use crate::vfs::File;
 
 use super::format::{BlockKind, Encoding, TRAILER_BYTES, Trailer, encode_trailer};
 
-/// Bytes that are collected before they are written: they stay in the processor's cache.
+/// Bytes that are collected before they are written: they stay in the processor's cache. Writes end at
+/// multiples of this where they can: the system then has few, large pieces of page cache to make, and
+/// writes to none twice.
 const BUFFER_BYTES: usize = 256 << 10;
+/// Room for the block that goes beyond.
+const ROOM_BYTES: usize = 16 << 10;
 /// Bytes after which the system is asked to write them out, so that the sync at the end finds most of
 /// the table on the disk. Less would make the disk's writes small.
 const WRITE_OUT_BYTES: u64 = 256 << 10;
@@ -35,7 +39,9 @@ pub(super) struct Output {
     buffer: Vec<u8>,
     /// Long values that belong between the bytes of `buffer`, each in front of the byte there.
     held: Vec<(usize, Held)>,
+    /// Bytes of those that are not written yet, and bytes of the first that are.
     held_bytes: usize,
+    held_written: usize,
     table: CompressTable,
     compressed: Vec<u8>,
     failure: Option<Error>,
@@ -49,9 +55,10 @@ impl Output {
             file_id,
             written_bytes: 0,
             leaving_bytes: 0,
-            buffer: Vec::with_capacity(BUFFER_BYTES),
+            buffer: Vec::with_capacity(BUFFER_BYTES + ROOM_BYTES),
             held: Vec::new(),
             held_bytes: 0,
+            held_written: 0,
             table: CompressTable::default(),
             compressed: Vec::new(),
             failure: None,
@@ -71,14 +78,15 @@ impl Output {
 
     /// Appends bytes as they are.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.waiting_bytes() + bytes.len() > BUFFER_BYTES {
-            self.flush()?;
-        }
         if bytes.len() >= BUFFER_BYTES {
+            self.flush()?;
             return self.write(&mut [IoSlice::new(bytes)], bytes.len());
         }
+        if self.waiting_bytes() + bytes.len() > BUFFER_BYTES + ROOM_BYTES {
+            self.flush()?;
+        }
         self.buffer.extend_from_slice(bytes);
-        Ok(())
+        self.write_whole()
     }
 
     /// Appends a block with its trailer and returns its stored length without the trailer.
@@ -116,7 +124,7 @@ impl Output {
         bytes: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<()> {
-        if self.waiting_bytes() + bytes + TRAILER_BYTES > BUFFER_BYTES {
+        if self.waiting_bytes() + bytes + TRAILER_BYTES > BUFFER_BYTES + ROOM_BYTES {
             self.flush()?;
         }
         let (offset, begin) = (self.position(), self.buffer.len());
@@ -125,7 +133,7 @@ impl Output {
         let trailer = Trailer { decoded_bytes, kind: kind as u8, encoding };
         let trailer = encode_trailer(trailer, self.file_id, offset, &[&self.buffer[begin..]]);
         self.buffer.extend_from_slice(&trailer);
-        Ok(())
+        self.write_whole()
     }
 
     /// Appends a block that is not compressed, `head`, `value` and `tail`, with its trailer, and
@@ -173,22 +181,52 @@ impl Output {
         self.file.sync()
     }
 
-    fn flush(&mut self) -> Result<()> {
+    /// Writes up to a multiple of [`BUFFER_BYTES`], once there is so much.
+    #[inline]
+    fn write_whole(&mut self) -> Result<()> {
         let bytes = self.waiting_bytes();
-        let (mut buffer, mut held) = (take(&mut self.buffer), take(&mut self.held));
-        self.held_bytes = 0;
-        let mut parts = Vec::with_capacity(2 * held.len() + 1);
-        let mut from = 0;
-        for (at, value) in &held {
-            parts.push(IoSlice::new(&buffer[from..*at]));
-            parts.push(IoSlice::new(value.bytes()));
-            from = *at;
+        if bytes < BUFFER_BYTES {
+            return Ok(());
         }
-        parts.push(IoSlice::new(&buffer[from..]));
+        let beyond = usize_of(self.position() % BUFFER_BYTES as u64)?;
+        self.write_first(bytes - beyond.min(bytes))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.write_first(self.waiting_bytes())
+    }
+
+    /// Writes the first `bytes` bytes of what waits.
+    fn write_first(&mut self, bytes: usize) -> Result<()> {
+        let (mut buffer, mut held) = (take(&mut self.buffer), take(&mut self.held));
+        let mut parts = Vec::with_capacity(2 * held.len() + 1);
+        // So much of the buffer, so many values, and so much of the next one.
+        let (mut from, mut values, mut of_next, mut left) = (0, 0, self.held_written, bytes);
+        for (at, value) in &held {
+            let front = left.min(at - from);
+            parts.push(IoSlice::new(&buffer[from..from + front]));
+            from += front;
+            left -= front;
+            let rest = &value.bytes()[of_next..];
+            let count = left.min(rest.len());
+            parts.push(IoSlice::new(&rest[..count]));
+            left -= count;
+            if count < rest.len() {
+                of_next += count;
+                break;
+            }
+            (values, of_next) = (values + 1, 0);
+        }
+        parts.push(IoSlice::new(&buffer[from..from + left]));
+        from += left;
         self.write(&mut parts, bytes)?;
-        buffer.clear();
-        held.clear();
-        (self.buffer, self.held) = (buffer, held);
+        buffer.drain(..from);
+        held.drain(..values);
+        for (at, _) in &mut held {
+            *at -= from;
+        }
+        (self.buffer, self.held, self.held_written) = (buffer, held, of_next);
+        self.held_bytes -= bytes - from;
         Ok(())
     }
 

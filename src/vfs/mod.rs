@@ -150,6 +150,10 @@ pub(crate) trait File: Send + Sync {
     /// Gives the file at least `bytes` bytes of length, backed by allocated space, so that writes into
     /// it cannot run out of space. What was not written reads as zeros.
     fn allocate(&self, bytes: u64) -> Result<()>;
+    /// Brings the allocated range `[from, to)`, of which little is in the system's memory, there in
+    /// large pieces, where that is faster than a page at a time. A hint, which changes no bytes; others
+    /// may store there meanwhile.
+    fn bring(&self, _from: u64, _to: u64) {}
     /// Maps the first `bytes` bytes (all allocated) for storing.
     fn map(&self, bytes: u64) -> Result<Arc<dyn LogMap>>;
     /// Maps the first `bytes` bytes of a complete table file for reading. `Unsupported` where that

@@ -34,6 +34,8 @@ pub(crate) struct Segment {
     spec: SegmentSpec,
     file: Arc<dyn File>,
     map: Option<Arc<dyn LogMap>>,
+    /// Whether the file is new, and its pages are better brought in large pieces.
+    is_fresh: bool,
     /// Whether the last record was written by a call. A hint about the next ones: stored by writers
     /// when it changes, read by whoever populates, relaxed.
     prefers_calls: AtomicBool,
@@ -95,7 +97,8 @@ impl Segment {
             _ => file.sync()?,
         }
         dir.sync()?;
-        Ok(Arc::new(Self { spec, file, map, prefers_calls: AtomicBool::new(false) }))
+        let prefers_calls = AtomicBool::new(false);
+        Ok(Arc::new(Self { spec, file, map, is_fresh: !was_used, prefers_calls }))
     }
 
     /// The number in the file's name.
@@ -122,6 +125,19 @@ impl Segment {
     /// the file's: a place plus [`SEGMENT_HEAD_BYTES`].
     pub(crate) fn map(&self) -> Option<&Arc<dyn LogMap>> {
         self.map.as_ref()
+    }
+
+    /// Brings the pages of a mapped segment's places `[from, to)` into memory, the head with place 0, and
+    /// with `mapped` into the mapping. A hint, for background threads; writers may store there meanwhile.
+    pub(crate) fn populate(&self, from: u64, to: u64, mapped: bool) {
+        let Some(map) = &self.map else { return };
+        let (first, end) = (SEGMENT_HEAD_BYTES + from, SEGMENT_HEAD_BYTES + to);
+        if self.is_fresh {
+            self.file.bring(first, end);
+        }
+        if mapped {
+            map.populate(if from == 0 { 0 } else { first }, end);
+        }
     }
 
     /// Stores part 2 in both copies: any number of helpers at once, if all store the same.

@@ -217,12 +217,27 @@ fn files_with_sections_of_several_keyspaces_are_not_moved() {
         section(0, 3, "e", "f", 40),
         section(0, 4, "g", "h", 40),
     ];
-    let mut other = added[0].clone();
-    other.section.keyspace = KeyspaceId(1);
-    added.push(other);
+    let mut others = added.clone();
+    for other in &mut others {
+        other.section.keyspace = KeyspaceId(1);
+    }
+    added.extend(others);
 
     let expected = (vec![1], 6, false, Reason::Level0);
     assert_eq!(picked(&version(added), &Busy::default()), Some(expected));
+}
+
+#[test]
+fn what_was_written_in_order_is_moved_in_small_files_and_smaller_ones_wait() {
+    let version = version(vec![
+        section(0, 1, "a", "b", 2),
+        section(0, 2, "c", "d", 10),
+        section(0, 3, "e", "f", 10),
+        section(0, 4, "d", "d", 10),
+    ]);
+
+    let expected = (vec![3], 6, true, Reason::Level0);
+    assert_eq!(picked(&version, &Busy::default()), Some(expected));
 }
 
 #[test]

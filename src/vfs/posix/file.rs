@@ -17,6 +17,11 @@ use crate::vfs::{File, LogMap, TableMap};
 /// Zeros are written in pieces of this many bytes where space cannot be allocated otherwise.
 const ZERO_BYTES: usize = 64 << 10;
 
+/// A range is brought into memory by reads of this many bytes: longer ones get pages of 4 KiB, because
+/// the system reads no further ahead than they ask for.
+#[cfg(target_os = "linux")]
+const BRING_BYTES: usize = 16 << 10;
+
 /// A file by its descriptor.
 pub(super) struct PosixFile {
     file: OsFile,
@@ -125,6 +130,20 @@ impl File for PosixFile {
             Ok(true) => Ok(()),
             Ok(false) => self.extend_with_zeros(bytes),
             Err(cause) => Err(self.failed("allocate space for", &cause)),
+        }
+    }
+
+    /// Who reads a file from the start on gets larger and larger pieces of page cache, while one who
+    /// stores into a mapping gets one page for each fault.
+    #[cfg(target_os = "linux")]
+    fn bring(&self, from: u64, to: u64) {
+        let mut bytes = [0; BRING_BYTES];
+        let mut at = from;
+        while at < to {
+            match self.file.read_at(&mut bytes, at) {
+                Ok(read) if read > 0 => at += read as u64,
+                _ => return,
+            }
         }
     }
 
