@@ -460,7 +460,8 @@ typedef struct lsm_env_opts {
      */
     uint64_t memory_budget;
     /**
-     * Bytes a second that background work may write; 0: no limit.
+     * Bytes a second that background work may write, on average; 0: no limit. lsm_flush and
+     * lsm_close do not wait for it, but what they write counts.
      */
     uint64_t io_bytes_per_sec;
     /**
@@ -621,7 +622,7 @@ typedef struct lsm_open_opts {
     uint32_t format;
     /**
      * Bytes of one write buffer: 4096 to 1 GiB, and at most half of the environment's memory budget;
-     * 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts. Values of 4 KiB and
+     * 0: 64 MiB, or half of that budget if it is less. From 16 MiB on it is filled, logged and flushed in four parts. Values of 4 KiB and
      * more that are put one by one (lsm_put) wait for their flush in a mapped log instead, in the page
      * cache: up to eight buffers of them, and a quarter of the memory that the process may use; a
      * crash leaves so much more to replay.
@@ -890,19 +891,23 @@ lsm_rc lsm_open(const char *path,
 
 /**
  * Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
- * borrowed from them stay valid until the child is moved or closed. What is in the log stays there
- * for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags`
- * is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
+ * borrowed from them stay valid until the child is moved or closed. More than 1 MiB that is in no
+ * table is written to one; what is less, or cannot be, stays in the log for the next lsm_open, but
+ * for LSM_D_NONE writes, which are lost. Children that are left keep the threads of the
+ * environment as well. NULL is LSM_OK. `flags` is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
  * LSM_CLOSE_STRICT, LSM_E_INVALID and LSM_E_FORKED.
  *
  * - Threads: any; of several at once, one closes and the others answer LSM_E_CLOSED.
  * - Owns: takes db.
  * - Valid until: returns; db is stale then.
- * - Blocks: on syncing the log, and until no other call uses db.
+ * - Blocks: on writing that table, on syncing the log, and until no other call uses db.
  * - Errors: LSM_E_CLOSED, LSM_E_BUSY (number of children in detail0), LSM_E_IO, LSM_E_NO_SPACE
  *   (the last sync failed), LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_FORKED.
  */
-LSM_API lsm_rc lsm_close(struct lsm_db *db, uint32_t flags, struct lsm_error *err);
+LSM_API
+lsm_rc lsm_close(struct lsm_db *db,
+                 uint32_t flags,
+                 struct lsm_error *err);
 
 /**
  * Removes the files of the database in the directory `path`, then the directory if nothing else

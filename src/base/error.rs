@@ -201,8 +201,8 @@ impl Error {
 
     /// Whether the same call may succeed later without a change.
     pub fn is_retryable(&self) -> bool {
-        use ErrorKind::{Busy, Conflict, Locked, Timeout};
-        matches!(self.kind(), Busy | Conflict | Timeout | Locked) && !self.is_latched()
+        use ErrorKind::{Busy, Conflict, Locked, NoSpace, Timeout};
+        matches!(self.kind(), Busy | Conflict | Timeout | Locked | NoSpace) && !self.is_latched()
     }
 }
 

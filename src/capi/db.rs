@@ -50,8 +50,8 @@ pub unsafe extern "C" fn lsm_open(
         if let Some(hooks) = &hooks {
             options::check_hooks(hooks)?;
         }
-        let options = options::open(given.as_ref())?;
         let env = environment(call, given.map_or(std::ptr::null_mut(), |o| o.env))?;
+        let options = options::open(given.as_ref(), env.memory_budget_bytes())?;
         let engine = Db::open(&env, path, options, hook.as_ref().map(Lent::for_engine))?;
         let open = Arc::new(OpenDb::new(engine, hook.map(Lent::keep)));
         let made = handle::create(DbObject { open })?;
@@ -64,15 +64,16 @@ pub unsafe extern "C" fn lsm_open(
 }
 
 /// Closes a database. Calls in flight end first; open children then answer LSM_E_CLOSED, but bytes
-/// borrowed from them stay valid until the child is moved or closed. What is in the log stays there
-/// for the next lsm_open; LSM_D_NONE writes that were not flushed are lost. NULL is LSM_OK. `flags`
-/// is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
+/// borrowed from them stay valid until the child is moved or closed. More than 1 MiB that is in no
+/// table is written to one; what is less, or cannot be, stays in the log for the next lsm_open, but
+/// for LSM_D_NONE writes, which are lost. Children that are left keep the threads of the
+/// environment as well. NULL is LSM_OK. `flags` is 0 or LSM_CLOSE_STRICT. Whatever the code, db is closed, but for LSM_E_BUSY of
 /// LSM_CLOSE_STRICT, LSM_E_INVALID and LSM_E_FORKED.
 ///
 /// - Threads: any; of several at once, one closes and the others answer LSM_E_CLOSED.
 /// - Owns: takes db.
 /// - Valid until: returns; db is stale then.
-/// - Blocks: on syncing the log, and until no other call uses db.
+/// - Blocks: on writing that table, on syncing the log, and until no other call uses db.
 /// - Errors: LSM_E_CLOSED, LSM_E_BUSY (number of children in detail0), LSM_E_IO, LSM_E_NO_SPACE
 ///   (the last sync failed), LSM_E_INVALID, LSM_E_UNSUPPORTED, LSM_E_FORKED.
 #[unsafe(no_mangle)]

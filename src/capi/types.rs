@@ -70,7 +70,8 @@ pub struct lsm_env_opts {
     /// Bytes for write buffers, cache, filters and indexes together, at least 65536; 0: 512 MiB. A
     /// write buffer may take half of it at most, one write all of it.
     pub memory_budget: u64,
-    /// Bytes a second that background work may write; 0: no limit.
+    /// Bytes a second that background work may write, on average; 0: no limit. lsm_flush and
+    /// lsm_close do not wait for it, but what they write counts.
     pub io_bytes_per_sec: u64,
     /// Must be 0.
     pub max_open_files: u64,
@@ -95,7 +96,7 @@ pub struct lsm_open_opts {
     /// Must be 0.
     pub format: u32,
     /// Bytes of one write buffer: 4096 to 1 GiB, and at most half of the environment's memory budget;
-    /// 0: 64 MiB. From 16 MiB on it is filled, logged and flushed in four parts. Values of 4 KiB and
+    /// 0: 64 MiB, or half of that budget if it is less. From 16 MiB on it is filled, logged and flushed in four parts. Values of 4 KiB and
     /// more that are put one by one (lsm_put) wait for their flush in a mapped log instead, in the page
     /// cache: up to eight buffers of them, and a quarter of the memory that the process may use; a
     /// crash leaves so much more to replay.

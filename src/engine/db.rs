@@ -125,6 +125,9 @@ pub(crate) struct Db {
     pub(super) spare: Spare,
     pub(super) shelf: Shelf,
     pub(super) flushes: Flushes<Flushed>,
+    /// Calls that wait for a flush. Counted by them, read by whoever writes a table; relaxed: it only
+    /// ends waits for the limit of writing, which look at it ten times a second.
+    pub(super) flush_calls: AtomicU32,
     pub(super) compaction: Mutex<CompactionState>,
     pub(super) stall: Stall,
     pub(super) counters: Counters,

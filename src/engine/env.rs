@@ -164,6 +164,11 @@ impl Env {
         (!beside || others < self.long_jobs_beside).then_some(job)
     }
 
+    /// What buffers, cache and tables of all databases may take.
+    pub(crate) fn memory_budget_bytes(&self) -> u64 {
+        self.options.memory_budget_bytes
+    }
+
     /// Runs one pending job of any database, if there is one. For stepped environments.
     pub(super) fn step(&self) -> bool {
         self.shared.run_one()
@@ -279,7 +284,14 @@ impl Throttle {
         Self { bytes_per_sec, paid_until_ns: AtomicU64::new(0), parking: Parking::new() }
     }
 
-    /// Waits until `bytes` may be written, or `cancelled` says that nobody wants them.
+    /// When all that was counted so far will have been granted.
+    #[cfg(test)]
+    pub(super) fn paid_until_ns(&self) -> u64 {
+        self.paid_until_ns.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes`, and waits until they may be written or `cancelled` says that nobody wants to
+    /// wait.
     pub(super) fn wait(&self, os: &dyn Os, bytes: u64, cancelled: &dyn Fn() -> bool) {
         if self.bytes_per_sec == 0 || os.is_stepped() {
             return;
@@ -288,7 +300,9 @@ impl Throttle {
         let cost = bytes.saturating_mul(1_000_000_000) / self.bytes_per_sec;
         let until = self
             .paid_until_ns
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(paid.max(now) + cost))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| {
+                Some(paid.max(now).saturating_add(cost))
+            })
             .unwrap_or(now)
             .max(now);
         let now = || os.monotonic_ns();

@@ -40,6 +40,13 @@ impl Db {
     pub(crate) fn flush(&self) -> Result<()> {
         self.check_writable()?;
         self.retry_now();
+        self.flush_calls.fetch_add(1, Ordering::Relaxed);
+        let flushed = self.flush_to_visible();
+        self.flush_calls.fetch_sub(1, Ordering::Relaxed);
+        flushed
+    }
+
+    fn flush_to_visible(&self) -> Result<()> {
         let target = self.visible();
         self.seal_active(target)?;
         while self.floor() < target {
@@ -225,6 +232,7 @@ impl Db {
         let name = filename::table(number);
         let file = self.dir.create(&name)?;
         let written = (|| {
+            let mut paid = 0;
             let mut builder = TableBuilder::new(file, number, self.env.os.random_u64());
             for id in keyspaces {
                 let Some(options) = self.keyspaces.options(id) else { continue };
@@ -232,8 +240,7 @@ impl Db {
                 let mut retain = Retain::new(&snapshots, horizon, false);
                 let mut cursor = source.cursor(id, end)?;
                 cursor.seek_first()?;
-                let mut unpaid = builder.file_bytes_so_far();
-                let (mut read, mut looked) = (0_u64, unpaid);
+                let (mut read, mut looked) = (0_u64, builder.file_bytes_so_far());
                 loop {
                     let entry = cursor.entry();
                     let Some(entry) = &entry else { break };
@@ -248,15 +255,16 @@ impl Db {
                         builder.add_holding(entry, || cursor.hold_value())?;
                     }
                     let bytes = builder.file_bytes_so_far();
-                    if bytes > unpaid + (1 << 20) {
-                        self.throttle(bytes - unpaid);
-                        unpaid = bytes;
+                    if bytes > paid + (1 << 20) {
+                        self.throttle(bytes - paid);
+                        paid = bytes;
                     }
                     cursor.next()?;
                 }
                 builder.finish_section()?;
             }
             let meta = builder.finish()?;
+            self.throttle(meta.file.file_bytes.saturating_sub(paid));
             self.dir.sync()?;
             Ok(meta)
         })();
@@ -269,9 +277,11 @@ impl Db {
         }
     }
 
-    /// Pays for bytes written in the background.
+    /// Pays for bytes written in the background, and waits until they are granted, unless a caller
+    /// waits for a flush or the database is closed.
     pub(super) fn throttle(&self, bytes: u64) {
-        self.env.throttle.wait(&*self.env.os, bytes, &|| !self.is_live());
+        let in_hurry = || !self.is_live() || self.flush_calls.load(Ordering::Relaxed) > 0;
+        self.env.throttle.wait(&*self.env.os, bytes, &in_hurry);
     }
 }
 

@@ -189,6 +189,7 @@ impl Db {
             spare: Spare::default(),
             shelf: Shelf::default(),
             flushes: Flushes::new(),
+            flush_calls: AtomicU32::new(0),
             compaction: Mutex::new(CompactionState::default()),
             stall: Stall::new(),
             counters: Counters::default(),

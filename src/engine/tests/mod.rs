@@ -20,4 +20,5 @@ mod races;
 mod read_debt;
 mod reopened;
 mod script;
+mod throttle;
 mod warm;
