@@ -271,6 +271,11 @@ impl Slots {
         self.cache.has_room(bytes)
     }
 
+    /// See [`BlockCache::outweighs_page_cache`].
+    pub(crate) fn outweighs_page_cache(&self) -> bool {
+        self.cache.outweighs_page_cache()
+    }
+
     /// See [`BlockCache::page_cache_share`].
     pub(crate) fn page_cache_share(&self) -> u64 {
         self.cache.page_cache_share()

@@ -155,7 +155,7 @@ pub(super) fn env(options: Option<lsm_env_opts>) -> Result<EnvOptions> {
 /// `budget_bytes` is the environment's.
 pub(super) fn open(options: Option<&lsm_open_opts>, budget_bytes: u64) -> Result<OpenOptions> {
     let mut out = OpenOptions::default();
-    out.write_buffer_bytes = out.write_buffer_bytes.min(budget_bytes / 2 & !4095);
+    out.write_buffer_bytes = out.write_buffer_bytes.min((budget_bytes / 2) & !4095);
     let Some(o) = options else { return Ok(out) };
     must_be_zero!(o: lsm_open_opts, format feed_retain_bytes feed_retain_secs);
     let known = LSM_O_READ_ONLY | LSM_O_MUST_EXIST | LSM_O_MUST_NOT_EXIST | LSM_O_WRITTEN_LOG;

@@ -218,7 +218,8 @@ fn widen(
 
 /// Takes small neighbours in the output level into the job, so that many small flushes do not
 /// leave many small files. A neighbour is taken if it is no larger than the job so far: an entry
-/// is then rewritten only when the table it is in at least doubles.
+/// is then rewritten only when the table it is in at least doubles. The job does no more than double
+/// by it, or fill two files: there may be a whole level of small ones, moved there as they were.
 fn absorb(
     levels: &Levels,
     output: Level,
@@ -230,8 +231,10 @@ fn absorb(
     let sections = levels.sections(output);
     let run = levels.run(output);
     let mut bytes = bytes_of(seeds) + bytes_of(lower);
+    let most = 2 * bytes.max(options.target_file_bytes);
     let small = |section: &Section, bytes: u64| {
-        section.meta().bytes <= bytes && section.meta().bytes < options.target_file_bytes / 2
+        let more = section.meta().bytes;
+        more <= bytes && more < options.target_file_bytes / 2 && bytes + more <= most
     };
     let mut left = run.first_reaching(&range.smallest);
     while let Some(section) = left.checked_sub(1).and_then(|at| sections.get(at)) {

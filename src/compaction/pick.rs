@@ -24,8 +24,10 @@ use crate::version::{LevelSizes, Levels, Section, Version};
 /// Dead bytes that a file of level 0 may have before it counts as wasted: what is around and
 /// between sections is not dead.
 const WASTE_BYTES_MIN: u64 = 64 << 10;
-/// What is moved to a deeper level has this part of a full file: a flush makes about a fifth.
+/// What is moved from level 0 has at least this part of a full file: a flush makes about a fifth.
 const MOVED_PART: u64 = 8;
+/// And what is moved on from there this part.
+const MOVED_ON_PART: u64 = 4;
 
 /// How jobs are picked and cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +137,11 @@ impl Picker<'_> {
         let sheds = |seed: &Section| {
             is_mostly_tombstones(seed, self.options) && !lies_beneath(levels, output, seed)
         };
-        let may_move = reason != Reason::Manual && !seeds.iter().any(sheds);
+        // Smaller ones are merged on the way, so that there are few in all.
+        let is_small =
+            |seed: &Section| seed.meta().bytes < self.options.target_file_bytes / MOVED_ON_PART;
+        let may_move =
+            reason != Reason::Manual && !seeds.iter().any(|seed| sheds(seed) || is_small(seed));
         let plan = Plan { levels, seeds, from, output, reason, may_move };
         Job::make(plan, self.busy, self.options)
     }

@@ -65,6 +65,9 @@ impl Drop for LongJob<'_> {
 
 struct Shared {
     databases: Mutex<Vec<Weak<Db>>>,
+    /// Where the database lies that is asked for work first: behind the one that had some last.
+    /// Counted up by workers, relaxed: a hint.
+    first: AtomicUsize,
     /// Set by the environment's drop (release), read by workers (acquire).
     stop: AtomicBool,
     /// Counted up by whoever has work (release), read by workers (acquire) to see news.
@@ -89,6 +92,7 @@ impl Env {
         let memory = Recycler::new(budget / KEPT_PART);
         let shared = Shared {
             databases: Mutex::new(Vec::new()),
+            first: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             work: AtomicU64::new(0),
             parking: Parking::new(),
@@ -238,8 +242,12 @@ impl Shared {
     fn run_one(&self) -> bool {
         self.garbage.drain();
         // One at a time: a long job of one database must not keep a closed one's files open.
-        let databases: Vec<Weak<Db>> = self.databases.lock().clone();
-        for db in databases {
+        let mut databases: Vec<Weak<Db>> = self.databases.lock().clone();
+        // Else one that always has something to do, such as blocks that its readers want, would keep
+        // workers from the others.
+        let first = self.first.load(Ordering::Relaxed) % databases.len().max(1);
+        databases.rotate_left(first);
+        for (at, db) in databases.into_iter().enumerate() {
             let Some(db) = db.upgrade() else { continue };
             // A panic in background work is a bug; it must not end the thread or the process.
             let ran = catch_unwind(AssertUnwindSafe(|| db.run_job())).unwrap_or_else(|_| {
@@ -248,6 +256,7 @@ impl Shared {
                 false
             });
             if ran {
+                self.first.store(first + at + 1, Ordering::Relaxed);
                 return true;
             }
         }

@@ -51,6 +51,8 @@ pub(super) struct Warming {
     fresh: Mutex<VecDeque<Fresh>>,
     /// Held by the worker that brings blocks in.
     turn: Mutex<()>,
+    /// Held by the worker that brings in what readers of older tables want: nobody waits for its end.
+    wanted_turn: Mutex<()>,
     /// Misses of the cache when it was last seen that nothing is wanted of tables. Written and read
     /// by workers, relaxed: it spares looks.
     looked_at: AtomicU64,
@@ -131,11 +133,12 @@ impl Db {
         if misses.saturating_sub(looked_at.load(Ordering::Relaxed)) < LOOK_MISSES {
             return false;
         }
-        let Some(_one) = self.warming.turn.try_lock() else { return false };
+        let Some(_one) = self.warming.wanted_turn.try_lock() else { return false };
         let mut runs = 0;
         for table in self.tables.open_tables() {
             while runs < TURN_RUNS && self.has_room() && table.warm_wanted(SPARE_BYTES / 2) {
                 runs += 1;
+                self.between_entries();
             }
         }
         if runs == 0 {

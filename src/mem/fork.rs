@@ -93,10 +93,11 @@ pub(crate) fn child_survives(body: impl FnOnce()) -> bool {
     assert!(!in_child());
     // SAFETY: the child does what the caller answers for, and leaves by `_exit`.
     let child = unsafe { libc::fork() };
+    assert!(child >= 0, "no child could be forked");
     if child == 0 {
-        body();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         // SAFETY: ends the child without running the parent's exit handlers.
-        unsafe { libc::_exit(0) };
+        unsafe { libc::_exit(i32::from(ended.is_err())) };
     }
     let mut status = -1;
     // SAFETY: waits for the child made above.

@@ -31,6 +31,8 @@ use super::share::Share;
 /// same, if they have at most so many bytes.
 const GROUP_BLOCKS: usize = 8;
 const GROUP_BYTES: u64 = 40 << 10;
+/// What is asked for at once of what the page cache shall hold.
+const UNIT_BYTES: u64 = 256 << 10;
 /// What is longer goes through the page cache: past it each read has pages of its own.
 const DIRECT_BYTES_MAX: usize = 256 << 10;
 
@@ -64,10 +66,10 @@ impl Direct {
 impl Section {
     /// Block `i`, which is neither in the cache nor to be used in a mapped file, for a reader.
     pub(super) fn fetch(&self, source: &Source, i: usize, place: BlockPlace) -> Result<Pin> {
-        self.wanted.miss();
         if self.is_shared(source, i) {
             return self.fetch_shared(source, i, place);
         }
+        self.wanted.miss();
         if let Some(pin) = self.fetch_group(source, i) {
             return Ok(pin);
         }
@@ -88,13 +90,15 @@ impl Section {
 
     /// Whether block `i` is one of those that the page cache shall hold.
     pub(super) fn is_shared(&self, source: &Source, i: usize) -> bool {
-        source.direct.is_some() && Share::has(source.number, i, self.slots.page_cache_share())
+        source.direct.is_some()
+            && self.slots.outweighs_page_cache()
+            && Share::has(source.number, i, self.slots.page_cache_share())
     }
 
     /// Whether blocks `i` and `i + 1`, the first of which is not in memory, may be read past the page
     /// cache by one call.
     pub(super) fn may_pair(&self, source: &Source, i: usize) -> bool {
-        i + 1 < self.index.len()
+        self.index.reach(i, 2, GROUP_BYTES) == i + 2
             && !self.is_cached(i + 1)
             && !self.is_shared(source, i)
             && !self.is_shared(source, i + 1)
@@ -107,7 +111,9 @@ impl Section {
         let end = end.min(self.index.len());
         if self.share.ask(i) {
             let begin = self.index.place(from).map_or(0, |place| self.offset_of(place));
-            let last = self.index.place(end - 1).map_or(begin, |place| {
+            // Of long blocks only so many as can be used soon.
+            let last = self.index.reach(from, end - from, UNIT_BYTES).max(from + 1) - 1;
+            let last = self.index.place(last).map_or(begin, |place| {
                 self.offset_of(place) + place.stored_bytes + TRAILER_BYTES as u64
             });
             source.file.will_need(begin, usize::try_from(last - begin).unwrap_or(0));

@@ -154,6 +154,7 @@ impl Output {
             Some(held) => {
                 self.held_bytes += held.bytes().len();
                 self.held.push((self.buffer.len(), held));
+                self.write_whole()?;
             }
             None => self.append(value)?,
         }
@@ -198,6 +199,9 @@ impl Output {
 
     /// Writes the first `bytes` bytes of what waits.
     fn write_first(&mut self, bytes: usize) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         let (mut buffer, mut held) = (take(&mut self.buffer), take(&mut self.held));
         let mut parts = Vec::with_capacity(2 * held.len() + 1);
         // So much of the buffer, so many values, and so much of the next one.
@@ -244,7 +248,7 @@ impl Output {
             return Err(error);
         }
         self.written_bytes += bytes as u64;
-        // The last page is written to again.
+        // The last page may be written to again.
         let whole = self.written_bytes & !4095;
         if whole - self.leaving_bytes >= WRITE_OUT_BYTES {
             self.file.start_write_out(self.leaving_bytes, whole);

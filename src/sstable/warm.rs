@@ -59,8 +59,13 @@ impl Section {
         let Some(next) = self.wanted.next() else { return false };
         let end = self.index.len();
         let from = (next..end).find(|i| !self.is_cached(*i));
-        let done = from.and_then(|from| self.bring_wanted(source, from, room));
-        self.wanted.next.store(done.unwrap_or(usize::MAX), Ordering::Relaxed);
+        let Some(from) = from else {
+            self.wanted.next.store(usize::MAX, Ordering::Relaxed);
+            return false;
+        };
+        // What cannot be had is left to its reader.
+        let done = self.bring_wanted(source, from, room);
+        self.wanted.next.store(done.unwrap_or(from + 1), Ordering::Relaxed);
         done.is_some()
     }
 
@@ -73,7 +78,7 @@ impl Section {
             None => (BLOCKS_MAX, BYTES_MAX),
         };
         let reach = self.index.reach(from, blocks, bytes);
-        let reach = (from..reach).find(|i| self.is_shared(source, *i)).unwrap_or(reach);
+        let reach = (from + 1..reach).find(|i| self.is_shared(source, *i)).unwrap_or(reach);
         self.bring(source, (from, reach), room, For::Neighbour)
     }
 

@@ -109,6 +109,10 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Outcome<Box<dyn Engine>>
     let mut error = null_mut();
     let db = call!(api, open(options, path.as_ptr(), &mut error));
     checked(&api, "open", error)?;
+    // Its background thread starts with the first work, and would stay on the processor of a thread
+    // that stays on one.
+    let (low, high) = (b"\xff\xff", b"\xff\xff\xff");
+    call!(api, compact_range(db, low.as_ptr(), low.len(), high.as_ptr(), high.len()));
     let reading = call!(api, readoptions_create());
     call!(api, readoptions_set_verify_checksums(reading, 1));
     let (writing, syncing) = (call!(api, writeoptions_create()), call!(api, writeoptions_create()));

@@ -241,6 +241,33 @@ fn what_was_written_in_order_is_moved_in_small_files_and_smaller_ones_wait() {
 }
 
 #[test]
+fn a_job_joins_no_whole_level_of_small_files() {
+    let small = |file: u64| {
+        let (smallest, largest) = (format!("k{file:02}a"), format!("k{file:02}z"));
+        section(6, file, &smallest, &largest, 11)
+    };
+    let mut added: Vec<AddedSection> = (10..30).map(small).collect();
+    added.extend((91..=94).map(|file| section(0, file, "k20b", "k20c", 10)));
+
+    let job = pick(&version(added), &Busy::default(), &options()).unwrap();
+    let bytes: u64 = job.inputs().iter().map(|(_, section)| section.meta().bytes).sum();
+    assert!(!job.is_move() && (100 * MIB..=128 * MIB).contains(&bytes), "{} MiB", bytes / MIB);
+}
+
+#[test]
+fn small_files_are_moved_from_level_0_and_merged_below() {
+    let small = |file: u64| {
+        let (smallest, largest) = (format!("k{file:02}a"), format!("k{file:02}z"));
+        section(5, file, &smallest, &largest, 15)
+    };
+    let mut added: Vec<AddedSection> = (10..90).map(small).collect();
+    added.push(section(6, 5, "z", "zz", 4000));
+
+    let job = pick(&version(added), &Busy::default(), &options()).unwrap();
+    assert!(job.reason() == Reason::Size && !job.is_move());
+}
+
+#[test]
 fn the_largest_excess_goes_first_and_rewrites_the_least() {
     let version = version(vec![
         section(5, 1, "a", "c", 200),

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::cursor::{Rank, STEPS_MAX, Stamp};
-use crate::base::{Cursor, Entry, KeyspaceId, Kind, Result};
+use crate::base::{Cursor, Entry, Error, ErrorKind, KeyspaceId, Kind, Result};
 use crate::mem::Held;
 use crate::memtable::Memtable;
 
@@ -87,7 +87,10 @@ impl MemCursor {
         }
         // Only those of memtables lie there.
         let memtable = self.owner.downcast_ref::<Memtable>();
-        memtable.map_or(Ok(()), |memtable| Err(memtable.value_lost(view.key)))
+        Err(memtable.map_or_else(
+            || Error::new(ErrorKind::Corrupt, "a value is not what was written"),
+            |memtable| memtable.value_lost(view.key),
+        ))
     }
 
     /// Positions every source by `seek` and builds the heap.
