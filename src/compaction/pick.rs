@@ -1,7 +1,7 @@
 //! Picking the next job: the most urgent one that can run beside the others.
 //!
-//! 1. Levels that are due, most urgent first: of level 0 a group of sections, of another level
-//!    the section whose compaction rewrites the least for its size.
+//! 1. Levels that are due, most urgent first: of level 0 a section that meets no other, to be moved,
+//!    or a group of sections; of another level the section whose compaction rewrites the least for its size.
 //! 2. Sections that are mostly tombstones which every reader sees.
 //! 3. Files of level 0 most of which is dead, because other keyspaces' sections have left.
 //! 4. Level 0, though not due, in quiet times and when reads have paid for it, and then the levels

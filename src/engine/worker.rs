@@ -1,7 +1,7 @@
 //! Background work: what is done next for one database.
 //!
 //! Order of urgency: pages for the mapped log, the next generation, flush, freezing, bringing new tables
-//! that readers wait for into the cache, compaction, removing files, bringing others in, and when the database has been
+//! that readers wait for into the cache and what they want of older ones, compaction, removing files, bringing others in, and when the database has been
 //! idle a mark, a compaction that is not due, and giving space back. Each kind runs at most once at
 //! a time but flush, of which there may be two, and compaction. While somebody writes who is not
 //! delayed, one processor is left to him: then fewer long jobs run at once. A worker that finds
