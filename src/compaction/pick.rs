@@ -24,10 +24,13 @@ use crate::version::{LevelSizes, Levels, Section, Version};
 /// Dead bytes that a file of level 0 may have before it counts as wasted: what is around and
 /// between sections is not dead.
 const WASTE_BYTES_MIN: u64 = 64 << 10;
-/// What is moved from level 0 has at least this part of a full file: a flush makes about a fifth.
-const MOVED_PART: u64 = 8;
-/// And what is moved on from there this part.
-const MOVED_ON_PART: u64 = 4;
+/// What is moved to a deeper level has at least this part of a full file: others are merged on the way,
+/// so that there are few files in all.
+const MOVED_PART: u64 = 4;
+/// From level 0 a smaller part is enough, a flush makes about a fifth,
+const FLUSHED_PART: u64 = 8;
+/// if it has so many bytes: an open file costs the process a descriptor.
+const FLUSHED_BYTES_MIN: u64 = 8 << 20;
 
 /// How jobs are picked and cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +142,7 @@ impl Picker<'_> {
         };
         // Smaller ones are merged on the way, so that there are few in all.
         let is_small =
-            |seed: &Section| seed.meta().bytes < self.options.target_file_bytes / MOVED_ON_PART;
+            |seed: &Section| seed.meta().bytes < self.options.target_file_bytes / MOVED_PART;
         let may_move =
             reason != Reason::Manual && !seeds.iter().any(|seed| sheds(seed) || is_small(seed));
         let plan = Plan { levels, seeds, from, output, reason, may_move };
@@ -166,7 +169,13 @@ impl Picker<'_> {
         let alone = self.live.get(&section.number()).is_some_and(|&(sections, _)| sections == 1);
         alone
             && dead <= WASTE_BYTES_MIN.max(file_bytes / 4)
-            && section.meta().bytes >= self.options.target_file_bytes / MOVED_PART
+            && section.meta().bytes >= self.least_moved()
+    }
+
+    /// Bytes of the smallest file that is moved from level 0.
+    fn least_moved(&self) -> u64 {
+        let full = self.options.target_file_bytes;
+        (full / MOVED_PART).min(FLUSHED_BYTES_MIN.max(full / FLUSHED_PART))
     }
 
     fn tombstones(&self) -> Option<Job> {
